@@ -61,7 +61,7 @@ docs: $(INSTALLED) ## Build the documentation into build/docs; a broken link fai
 map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
 	@$(BIN)/python docs/_generate/rooms.py
 
-services: ## Install RabbitMQ, a CouchDB, nginx, strace, promtool and Chromium for tests and benchmarks; starts nothing
+services: ## Install RabbitMQ, a CouchDB, nginx, strace, promtool, TypeScript and Chromium for tests and benchmarks; starts nothing
 	@.ci/services
 
 lint: $(INSTALLED) ## Check style, the direction of imports, and the words of the documentation

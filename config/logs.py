@@ -202,9 +202,9 @@ def _common() -> "tuple[Processor, ...]":
 
 
 def _preformatted_exception(_logger: Any, _method: str, event: "EventDict") -> "EventDict":
-    """Keep the traceback that Thespian's forwarder sends as text."""
+    """Keep the traceback that Thespian's forwarder sends as text; `exc_info` replaces it."""
     text = event["_record"].exc_text
-    return {**event, "exception": text} if text and "exc_info" not in event else event
+    return {**event, "exception": text} if text else event
 
 
 def _ordered(_logger: Any, _method: str, event: "EventDict") -> "EventDict":

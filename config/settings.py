@@ -176,6 +176,11 @@ class AmqpSettings:
         whole(1, 600),
         "Interval of heartbeats to RabbitMQ, seconds; a lost connection is detected within two.",
     )
+    consumer_timeout_s: int = _key(
+        1800,
+        whole(1, 86_400),
+        "The broker's consumer_timeout, seconds; no message is held for half of it.",
+    )
     single_active_consumer: bool = _key(
         False,
         flag(),

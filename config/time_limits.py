@@ -6,6 +6,8 @@ One that has nothing to do with another stays where it is used. Adapters, web an
 given theirs as arguments.
 """
 
+import math
+
 from attrs import frozen
 
 from callboard.config.settings import Settings
@@ -17,6 +19,8 @@ TREE_SILENT_S = 30.0
 STORE_CALLS = 2
 """Calls of the store that time out while an actor handles one message: the first that fails ends
 its work, and one before it may have been slow."""
+CONSUMER_TIMEOUTS = 5
+"""The broker's consumer_timeout is at least so many times as long as a request."""
 REPEATED_S = 60.0
 """Work that an actor has not answered for is sent to it again after this time."""
 RECONCILE_S = REPEATED_S / 2
@@ -116,8 +120,34 @@ def broker_loss_s(settings: Settings) -> float:
     return 2.0 * settings.amqp.heartbeat_s
 
 
+def overdue_s(settings: Settings) -> float:
+    """When a message that is not acknowledged returns to the broker.
+
+    Before half of the broker's consumer_timeout, with the interval for finding such messages.
+    """
+    return 0.4 * settings.amqp.consumer_timeout_s
+
+
+def hold_s(settings: Settings) -> float:
+    """How long a delivery may wait in a deliverer, or in the retry queue for its order.
+
+    It may do both one after the other, and then be in a request, before its message is overdue.
+    """
+    request_s = settings.delivery.request_timeout_ms / 1000
+    # The embedded broker has no such timeout, and permits longer requests: see `check`.
+    return max(overdue_s(settings) - request_s, overdue_s(settings) / 2) / 2
+
+
 def check(settings: Settings) -> None:
     """Raise ValueError if settings contradict each other."""
+    least_s = CONSUMER_TIMEOUTS * settings.delivery.request_timeout_ms / 1000
+    embedded = settings.amqp.url.startswith("memory:")
+    if settings.amqp.consumer_timeout_s < least_s and not embedded:
+        raise ValueError(
+            f"amqp.consumer_timeout_s ({settings.amqp.consumer_timeout_s}) must be at least "
+            f"{math.ceil(least_s)}, {CONSUMER_TIMEOUTS} times delivery.request_timeout_ms: "
+            "otherwise the broker may end the consumer during a request"
+        )
     most_ms = round(REPEATED_S / STORE_CALLS * 1000)
     if settings.couchdb.timeout_ms > most_ms:
         raise ValueError(
@@ -160,6 +190,16 @@ def time_limits(settings: Settings) -> tuple[TimeLimit, ...]:
         ("changed hook in effect, for the API", API_APPLY_S, "changed hook in effect + 1 s"),
         ("silent loss of the broker", broker_loss_s(settings), "2 x amqp.heartbeat_s"),
         ("look for a block of the broker", LOOK_S, "fixed"),
+        (
+            "message returns to the broker",
+            overdue_s(settings),
+            "below half of amqp.consumer_timeout_s",
+        ),
+        (
+            "wait of a delivery in a deliverer",
+            hold_s(settings),
+            "(message returns to the broker - request to an endpoint) / 2",
+        ),
         ("connection to an endpoint", (delivery.connect_timeout_ms or 10_000) / 1000, connect),
         (
             "request to an endpoint",

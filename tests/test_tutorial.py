@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,33 +9,20 @@ from pathlib import Path
 import pytest
 
 from services import free_port
-from support.terminals import Terminal
+from support.tutorials import Reader, with_free_ports
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
-BLOCK = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"a file `([\w.]+)`:\n*\Z")
-STAY = ("callboard start", "python receiver.py")
-PORT = "5000"
 
 
 @pytest.fixture
-def terminal(tmp_path, built):
-    """terminal(name) -> the Terminal of that name."""
+def reader(tmp_path, built):
     folder = tmp_path / "tutorial"
     folder.mkdir()
     shutil.copy(built[1], folder)
-    environment = environment_of_a_reader(tmp_path)
-    terminals = {}
-
-    def terminal(name):
-        if name not in terminals:
-            terminals[name] = Terminal(folder, environment)
-        return terminals[name]
-
-    terminal.folder = folder
-    yield terminal
-    for each in terminals.values():
-        each.close()
+    text = with_free_ports(PAGE.read_text(), "5000")
+    reader = Reader(folder, environment_of_a_reader(tmp_path), text)
+    yield reader
+    reader.close()
 
 
 def environment_of_a_reader(tmp_path):
@@ -61,41 +47,10 @@ def environment_of_a_reader(tmp_path):
     }
 
 
-def page():
-    """The text; with another port where the printed one is taken on this machine."""
-    text = PAGE.read_text()
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", int(PORT)))
-        except OSError:
-            return text.replace(PORT, str(free_port()))
-    return text
-
-
-def commands(block):
-    """(command, what is printed after it) of a console block."""
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        command, _, printed = part.partition("\n")
-        yield command, printed
-
-
 @pytest.mark.multiprocess
 @pytest.mark.timeout(300)
-def test_the_tutorial_does_what_it_says(terminal):
-    text = page()
-    blocks = list(BLOCK.finditer(text))
-    assert {block[1] for block in blocks} == {"console", "text", "toml", "python", "json"}
-    for block in blocks:
-        kind, name, content = block.groups()
-        if kind == "console":
-            for command, printed in commands(content):
-                does = terminal(name).leave_running if command in STAY else terminal(name).run
-                does(command, printed)
-        elif kind == "text":
-            terminal(name).shows(content)
-        else:
-            (file,) = FILE.findall(text[: block.start()])
-            (terminal.folder / file).write_text(content)
-    terminal(None).ended()
-    assert (terminal.folder / "venv" / "bin" / "callboard").is_file()
+def test_the_tutorial_does_what_it_says(reader):
+    assert reader.kinds == {"console", "text", "toml", "python", "json"}
+    reader.follow()
+    reader.terminal(None).ended()
+    assert (reader.folder / "venv" / "bin" / "callboard").is_file()

@@ -135,6 +135,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Clients made from the document name their functions so.
+        generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
     )
     generated = app.openapi

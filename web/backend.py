@@ -15,7 +15,10 @@ from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import DocumentStore
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.quotas import Quotas
+from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.operational import OperationalEvent
+from callboard.webhooks.modules.payload_schema import REJECT
+from callboard.webhooks.modules.posted_event import EXCHANGE as POSTED
 from callboard.webhooks.modules.protocol import EventModule
 from callboard.webhooks.values.endpoint_options import NO_GRANTS, Grants
 
@@ -67,6 +70,12 @@ class NodeFacts:
     def exchanges(self) -> frozenset[str]:
         """The names of the exchanges from which the modules take events."""
         return frozenset(exchange.name for m in self.modules for exchange in m.exchanges)
+
+    @cached_property
+    def rejecting(self) -> tuple[BusModule, ...]:
+        """The modules that reject posted events which their schema does not allow."""
+        tables = (module for module in self.modules if isinstance(module, BusModule))
+        return tuple(m for m in tables if m.exchange == POSTED and m.validate == REJECT)
 
 
 class Backend(Protocol):

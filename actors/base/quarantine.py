@@ -65,6 +65,12 @@ class Quarantine:
             (self._withheld if tag in self._unwritten else free).append(tag)
         return free
 
+    def drop(self, tags: Iterable[int]) -> None:
+        """These messages return to the broker, which redelivers them: forget their records."""
+        for tag in tags:
+            self._unwritten.pop(tag, None)
+        self._withheld = [tag for tag in self._withheld if tag in self._unwritten]
+
     def forget(self) -> None:
         """The connection was lost: the broker redelivers the messages without a record on disk."""
         self._unwritten.clear()

@@ -21,6 +21,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionDown,
     ConnectionUp,
     IncomingMessage,
+    Overdue,
     Received,
     Topology,
     Unblocked,
@@ -37,7 +38,7 @@ from callboard.adapters.store.protocol import DocumentStore
 from callboard.config.logs import configure_logs, logger
 from callboard.config.server_urls import broker_url, store_url
 from callboard.config.settings import Settings
-from callboard.config.time_limits import BROKER_SET_UP_S, CLOSE_S, store_call_s
+from callboard.config.time_limits import BROKER_SET_UP_S, CLOSE_S, overdue_s, store_call_s
 from callboard.supervision import Call
 from callboard.webhooks.metrics.catalog import BROKER_BLOCKED, BROKER_UP
 
@@ -166,6 +167,7 @@ class BrokerRole(Role):
                 heartbeat_s=self.settings.amqp.heartbeat_s,
                 set_up_s=BROKER_SET_UP_S,
                 close_s=CLOSE_S,
+                overdue_s=overdue_s(self.settings),
             )
         )
         self.quarantine = self.own(Quarantine(folder, self._acknowledge_now, self.timer, self.log))
@@ -196,6 +198,13 @@ class BrokerRole(Role):
 
     def on_acknowledged(self, tags: list[int]) -> None:
         """These messages were acknowledged; for subclasses."""
+
+    def on_overdue(self, tags: set[int]) -> None:
+        """Return messages to the broker that were not acknowledged in time; for subclasses.
+
+        The broker would end the consumer, and return all messages that it holds.
+        """
+        self.broker.requeue(list(tags))
 
     def after_poll(self) -> None:
         """Called after all pending events; for subclasses."""
@@ -248,6 +257,11 @@ class BrokerRole(Role):
                 case Unreadable(unreadable):
                     for message in unreadable:
                         self._quarantine_message(message)
+                    continue
+                case Overdue(tags):
+                    self.log.warning("messages_overdue", messages=len(tags))
+                    self.quarantine.drop(tags)
+                    self.on_overdue(set(tags))
                     continue
                 case ConnectionUp():
                     self.tally.set(BROKER_UP, 1, self.path)

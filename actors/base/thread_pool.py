@@ -14,11 +14,12 @@ LOOKING = 2
 
 
 class ThreadPool(Generic[W]):
-    """A fixed number of threads that `do` one item of work after the other.
+    """At most `count` threads that `do` one item of work after the other.
 
-    Waking a thread takes as long as a quick request. So only `LOOKING` of them look for work, and
-    take the next item when they finish one. A thread that is about to block calls `waits`, and
-    another one looks in its place. While threads are left, work waits only for the processor.
+    A thread starts when it is needed for the first time, and stays; each takes some 30 kB. Waking
+    one takes as long as a quick request. So only `LOOKING` of them look for work, and take the next
+    item when they finish one. A thread that is about to block calls `waits`, and another one looks
+    in its place. While threads are left, work waits only for the processor.
 
     `do` must not raise.
     """
@@ -27,15 +28,12 @@ class ThreadPool(Generic[W]):
         self._do = do
         self._work: deque[W] = deque()
         self._lock = threading.Lock()
-        self._asleep = [threading.Lock() for _thread in range(count)]
+        self._name = name
+        self._to_start = count
+        self._asleep: list[threading.Lock] = []
         self._looking = 0
         self._closed = False
         self._mine = threading.local()
-        for number, bell in enumerate(self._asleep):
-            bell.acquire()
-            RoomyThread(
-                target=self._live, args=(bell,), name=f"{name}-{number}", daemon=True
-            ).start()
 
     def __len__(self) -> int:
         """The number of items that no thread has begun."""
@@ -60,17 +58,26 @@ class ThreadPool(Generic[W]):
         with self._lock:
             self._work.clear()
             self._closed = True
+            self._to_start = 0
             while self._asleep:
                 self._asleep.pop().release()
 
     def _call(self) -> None:
-        """Wake a thread if there is work and fewer than `LOOKING` threads look for it.
+        """Wake or start a thread if there is work and fewer than `LOOKING` threads look for it.
 
         Each thread has a lock of its own: `SimpleQueue.get` would wake a second thread for nothing.
         """
-        if self._work and self._asleep and self._looking < LOOKING:
+        if not self._work or self._looking >= LOOKING:
+            return
+        if self._asleep:
             self._looking += 1
             self._asleep.pop().release()
+        elif self._to_start:
+            self._looking += 1
+            self._to_start -= 1
+            name = f"{self._name}-{self._to_start}"
+            bell = threading.Lock()
+            RoomyThread(target=self._live, args=(bell,), name=name, daemon=True).start()
 
     def _live(self, bell: threading.Lock) -> None:
         """Releasing `bell` wakes this thread."""

@@ -43,7 +43,7 @@ from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.config.settings import Settings
-from callboard.config.time_limits import REPEATED_S
+from callboard.config.time_limits import REPEATED_S, hold_s
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import Outbox
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
@@ -88,8 +88,7 @@ MAX_DEFERRED_BYTES = 16 * 2**20 - 64 * 1024
 """RabbitMQ 4 closes the channel for a message above 16 MiB (max_message_size)."""
 SWEEP_S = 1.0
 PATIENCE_S = 30.0
-"""Deliveries that cannot run within this time are deferred: RabbitMQ requeues events that stay
-unacknowledged for hours."""
+"""Deliveries that cannot run within this time are deferred, and all that wait for `hold_s`."""
 KEEPING_UP = 10_000
 """Deliveries that may wait for an endpoint that keeps up (dispatcher.py)."""
 SUSPECTED_MS = 1000
@@ -126,6 +125,8 @@ class Deliverer(UsesHooks):
             tracing(self.settings, self.path, self.log, own_process=self.own_process)
         )
         self._limits = limits(self.settings)
+        self._hold_s = hold_s(self.settings)
+        self._look_at = 0.0
         self._guard: DeliveryGuard[Job] = DeliveryGuard(
             self.open_suspects(), self._limits.keeping_up
         )
@@ -363,6 +364,7 @@ class Deliverer(UsesHooks):
     def _begin_job(self, job: Job | None, taken_at: float | None = None) -> None:
         if job is not None:
             job.taken_at = taken_at
+            job.held_since = time.monotonic() if taken_at is None else taken_at
             if job.answered is None:
                 self._add(job)
             else:
@@ -392,15 +394,18 @@ class Deliverer(UsesHooks):
         self._recorder.exhausted(job, outcome, GiveUp(reason), time.time(), size)
 
     def _add(self, job: Job) -> None:
-        """Queue the delivery, or defer it if there is no room."""
-        delivery = job.delivery
+        """Queue the delivery, or defer it if there is no room, or its message is held too long."""
+        delivery, now = job.delivery, time.monotonic()
+        if job.held_since < now - self._hold_s:
+            self._defer_unattempted(job)
+            return
         refused = self._dispatcher.add(
             job,
             delivery.id,
             job.endpoint,
             job.queue,
             delivery.options,
-            time.monotonic(),
+            now,
             delivery.account_id,
         )
         if refused is not None:
@@ -629,12 +634,24 @@ class Deliverer(UsesHooks):
         self._report_down(now)
         for job in self._dispatcher.withdraw(now, PATIENCE_S):
             self._defer_unattempted(job)
+        self._defer_held(now)
         if retry_queue := self.peer(RETRY_QUEUE):
             for number, batch in self._deferrals.overdue(now - REPEATED_S, now):
                 self._send_deferrals(retry_queue, number, batch)
         self._recorder.report_overdue(now - REPEATED_S, now)
         if not self._is_idle():
             self._go_on()
+
+    def _defer_held(self, now: float) -> None:
+        """Defer deliveries that wait for `hold_s`, with all others that wait for the same hook.
+
+        Those that pause between two attempts are deferred when the pause is over.
+        """
+        if now >= self._look_at:
+            self._look_at = now + self._hold_s / 20
+            queues = {job.queue for job in self._jobs.held_before(now - self._hold_s)}
+            for job in self._dispatcher.take_back(queues, now) if queues else ():
+                self._defer_unattempted(job)
 
     def _is_idle(self) -> bool:
         """Whether nothing here changes without a message."""

@@ -106,9 +106,13 @@ class HookJudge:
         self._asked.clear()
         self.ask()
 
-    def forget(self) -> None:
-        """Drop the deliveries: the broker will redeliver them."""
-        self._waiting, self._asked = [], {}
+    def forget(self, is_gone: Callable[[int], bool] = lambda _tag: True) -> None:
+        """Drop the deliveries with these tags: the broker will redeliver them."""
+        self._waiting = [due for due in self._waiting if not is_gone(due[0])]
+        self._asked = {
+            ask: ([each for each in due if not is_gone(each[0])], since)
+            for ask, (due, since) in self._asked.items()
+        }
 
     def outdated(self, message: HooksOutdated) -> None:
         """Remember that these hooks have changed: older responses do not count for them."""

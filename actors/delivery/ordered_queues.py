@@ -27,6 +27,7 @@ from callboard.adapters.broker.protocol import (
 from callboard.adapters.broker.queues import shared_queue
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.config.settings import Settings
+from callboard.config.time_limits import hold_s
 from callboard.supervision import Timer
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -36,9 +37,6 @@ from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from callboard.webhooks.retries.standing import Cancel, Send, Wait
 
 PUBLISH_AGAIN_S = 1.0
-RENEW_S = 600.0
-"""Messages that wait unacknowledged for this time are requeued and redelivered: RabbitMQ closes a
-channel on which a message is unacknowledged for 30 minutes (consumer_timeout)."""
 FIND_DELETED_S = 600.0
 """How often the store is asked which hooks that need no queue are deleted."""
 LISTED = 500
@@ -387,6 +385,7 @@ class OrderedQueues:
     def begin_runs(self) -> None:
         """Begin the runs that are due, and set the timer for the next."""
         now = time.monotonic()
+        self.renew()
         for ordered in self._ordered.values():
             for tag, retry in ordered.run(now):
                 self._judge(tag, retry)
@@ -482,14 +481,27 @@ class OrderedQueues:
         return found
 
     def renew(self) -> None:
-        """Requeue messages that wait for RENEW_S; they are redelivered at once, in their places."""
-        before = time.monotonic() - RENEW_S
+        """Requeue messages that wait for too long to begin a run with them.
+
+        They are redelivered at once, in their places.
+        """
+        before = time.monotonic() - hold_s(self._settings)
         for ordered in self._ordered.values():
             if ordered.items and not ordered.out and ordered.received_at < before:
-                tags = ordered.emptied()
-                for tag in tags:
-                    del self._by_tag[tag]
-                self._broker().requeue(tags)
+                self._broker().requeue(self._emptied(ordered))
+
+    def overdue(self, tags: Iterable[int]) -> list[int]:
+        """Forget all messages of the queues that have one of these; their tags, in order."""
+        found = self._by_queue_of(tags)
+        self._runs = deque(run for run in self._runs if run.ordered not in found)
+        return [tag for ordered in found for tag in self._emptied(ordered)]
+
+    def _emptied(self, ordered: OrderedQueue) -> list[int]:
+        tags = ordered.emptied()
+        for tag in tags:
+            del self._by_tag[tag]
+            self._fates.pop(tag, None)
+        return tags
 
 
 def due_queue(settings: Settings) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -276,13 +276,29 @@ class RetryQueue(UsesHooks, BrokerRole):
     def _forget_received(self) -> None:
         """Drop received messages; the broker will redeliver those not acknowledged."""
         self._ledger = BatchLedger()
-        self._judge.forget()
         self._ordered.down()
-        self._refused = {t: it for t, it in self._refused.items() if it[0].tag is None}
-        self._due.clear()
         self._returned.clear()
-        self._to_publish = deque(p for p in self._to_publish if p.tag is None)
-        self._publishing = {id: p for id, p in self._publishing.items() if p.tag is None}
+        self._forget(lambda _tag: True)
+
+    def _forget(self, is_gone: Callable[[int], bool]) -> None:
+        """Drop received messages with these tags that no deliverer has."""
+
+        def stays(tag: int | None) -> bool:
+            return tag is None or not is_gone(tag)
+
+        self._judge.forget(is_gone)
+        self._refused = {t: it for t, it in self._refused.items() if stays(it[0].tag)}
+        self._due = deque(due for due in self._due if stays(due.tag))
+        self._to_publish = deque(p for p in self._to_publish if stays(p.tag))
+        self._publishing = {id: p for id, p in self._publishing.items() if stays(p.tag)}
+
+    def on_overdue(self, tags: set[int]) -> None:
+        """Have the broker redeliver deliveries that wait for the hook table, the store, a blocked
+        broker or a deliverer; of ordered hooks all, so that they keep their order."""
+        tags = {*tags, *self._ordered.overdue(tags)}
+        self._ledger.drop(tags)
+        self._forget(tags.__contains__)
+        self.broker.requeue(sorted(tags))
 
     def _take(self, messages: Iterable[IncomingMessage]) -> None:
         done, due = [], []

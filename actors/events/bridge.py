@@ -257,6 +257,11 @@ class EventBridge(BrokerRole):
             self._spans.fail("requeued at the broker", tags)
             self._report_if_quiet()
 
+    def on_overdue(self, tags: set[int]) -> None:
+        """Have the broker redeliver events that were not settled in time."""
+        self._requeue(self._unclaimed.drop(tags))
+        self._give_back(self._ledger.withdraw(tags))
+
     def _give_back(self, tags: list[int]) -> None:
         """Have the broker redeliver lost events, and where order counts, all later ones after them.
 

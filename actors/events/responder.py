@@ -171,7 +171,9 @@ class Responder(UsesHooks):
         self._incoming = HookIndex()
         self._pages_came = False
         self._stream = max(self._stream + 1, time.time_ns())
-        self.send(table.address, Subscribe((*self._module.events, ALL), self._stream))
+        events = (*self._module.events, ALL)
+        subscribe = Subscribe(events, self._stream, self.path, self.incarnation)
+        self.send(table.address, subscribe)
         self.after(SUBSCRIBE_AGAIN_S, partial(self._check_subscription, table.incarnation))
 
     def receiveMsg_HookPage(self, message: HookPage, sender: ActorAddress) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from callboard.adapters.broker.protocol import BrokerConnection, BrokerError
@@ -98,6 +98,15 @@ class UnclaimedEvents:
         """The connection was lost: the broker redelivers the events."""
         self._held.clear()
         self._publishing.clear()
+
+    def drop(self, tags: Collection[int]) -> list[int]:
+        """Forget those of these events that are held here; the tags of these."""
+        held = [tag for _at, tag, *_rest in self._held if tag in tags]
+        self._held = deque(each for each in self._held if each[1] not in tags)
+        out = {id: tag for id, (tag, _message) in self._publishing.items() if tag in tags}
+        for id in out:
+            del self._publishing[id]
+        return [*held, *out.values()]
 
     # The broker's answers
 

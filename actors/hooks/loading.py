@@ -103,7 +103,6 @@ class HookLoading:
         else:
             lost = self._checking
         if lost:
-            self._checking = False
             self.begin_within(0)
         elif not self.under_way and not self._unconfirmed and self._table():
             self._checking = True

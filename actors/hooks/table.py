@@ -55,6 +55,8 @@ class _Subscriber:
     """
 
     address: ActorAddress
+    path: str
+    incarnation: int
     stream: int
     events: frozenset[str]
     numbers: Iterator[int] = Factory(itertools.count)
@@ -232,8 +234,17 @@ class HookTable(Role):
         for path, peer in before.items():
             if self.peers.get(path) != peer:
                 self._subscribers.pop(str(peer.address), None)
+        # Those that subscribed after their death was known, or that never were peers.
+        for address, each in list(self._subscribers.items()):
+            if self._is_replaced(each):
+                del self._subscribers[address]
         self._report_applied()
         self._report_cleared()
+
+    def _is_replaced(self, responder: _Subscriber | Subscribe) -> bool:
+        """Whether a later incarnation is up: no barrier is to wait for the one before."""
+        peer = self.peers.get(responder.path)
+        return peer is not None and peer.incarnation > responder.incarnation
 
     def receiveMsg_Applied(self, message: Applied, sender: ActorAddress) -> None:
         """A responder has passed a barrier, or a deliverer holds nothing outdated any more."""
@@ -267,12 +278,15 @@ class HookTable(Role):
         """Send a responder its hooks page by page, and then every change.
 
         Not for a repeated message, nor for one that a later one has overtaken: the responder takes
-        nothing of an earlier stream, nor the same numbers again.
+        nothing of an earlier stream, nor the same numbers again. Nor for the message of a responder
+        that has died and been replaced.
         """
         known = self._subscribers.get(str(sender))
-        if known is not None and message.stream <= known.stream:
+        if (known is not None and message.stream <= known.stream) or self._is_replaced(message):
             return
-        subscriber = _Subscriber(sender, message.stream, frozenset(message.events))
+        subscriber = _Subscriber(
+            sender, message.path, message.incarnation, message.stream, frozenset(message.events)
+        )
         self._subscribers[str(sender)] = subscriber
         if self._loaded:
             self._begin_pages(subscriber)

@@ -11,10 +11,15 @@ from callboard.webhooks.hooks.hook import Hook
 
 @frozen
 class Subscribe:
-    """Responder to HookTable: send the hooks of these events, and their changes from now on."""
+    """Responder to HookTable: send the hooks of these events, and their changes from now on.
+
+    `path` and `incarnation`: the responder's own.
+    """
 
     events: tuple[str, ...]
     stream: int
+    path: str
+    incarnation: int
 
 
 @frozen

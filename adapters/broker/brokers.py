@@ -25,13 +25,14 @@ def connect(
     heartbeat_s: int | None = None,
     set_up_s: float = 60.0,
     close_s: float = 1.0,
+    overdue_s: float | None = None,
 ) -> BrokerConnection:
     """A connection, not yet open, to the broker at the URL.
 
     `amqp://` and `amqps://` mean RabbitMQ (several URLs, separated by commas, the nodes of a
     cluster, in this order), which shows `name` in its list of connections and gets a
     heartbeat in each `heartbeat_s` (None: as often as it proposes); `set_up_s`, `close_s`: the most
-    seconds for the connection's set-up and its end.
+    seconds for the connection's set-up and its end; `overdue_s`: see `Overdue`.
     `memory://` means the embedded broker, whose messages are stored in `data_dir`. Raises
     `BrokerError` for any other URL.
     """
@@ -48,6 +49,7 @@ def connect(
                     set_up_s=set_up_s,
                     close_s=close_s,
                     heartbeat_s=heartbeat_s,
+                    overdue_s=overdue_s,
                 )
             except BrokerError as error:
                 raise BrokerError(f"{mask_url(url)}: {error}") from None

@@ -234,6 +234,16 @@ class Unreadable:
 
 
 @frozen
+class Overdue:
+    """These messages have not been acknowledged for `overdue_s`; each is reported once.
+
+    RabbitMQ closes the channel of a consumer that keeps one for its consumer_timeout.
+    """
+
+    tags: tuple[int, ...]
+
+
+@frozen
 class Confirmed:
     """The broker has taken responsibility for these publishes (publisher confirms)."""
 
@@ -288,6 +298,7 @@ BrokerEvent = (
     | Probed
     | Received
     | Unreadable
+    | Overdue
     | Confirmed
     | Unconfirmed
     | Returned

@@ -60,8 +60,7 @@ def begun(settings, until):
     child = ChildSpec("retry_queue", Watched, Setup(settings))
     tree = Tree(SIMPLE, SupervisorSpec((child,)))
     try:
-        # RabbitMQ 3.10 answers the consumer of a queue whose last one has just left late.
-        return tree.wait(lambda found: until(found.at("retry_queue").stats), 40.0), opened
+        return tree.wait(lambda found: until(found.at("retry_queue").stats)), opened
     finally:
         tree.close()
 

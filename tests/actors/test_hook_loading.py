@@ -149,9 +149,45 @@ def test_a_load_that_fails_at_once_begins_again_and_then_more_rarely(store):
             meddled.before["view"] = refuse(StoreUnavailable("away"))
             it.due()
     assert it.sent == []
-    assert [round(wait, 1) for wait in it.waits] == [0.0] + [0.1] * 19 + [2.0] * 6
+    waits = [0.0] + [0.1] * 19 + [2.0] * 6
+    assert [round(wait, 1) for wait in it.waits] == waits
     it.due()
     assert it.pages() == [(["1"], False), ([], True)]
+    # After a success the misses are counted from zero.
+    it.waits.clear()
+    it.loading.begin_within(0)
+    with capture_logs():
+        for _attempt in range(25):
+            meddled.before["view"] = refuse(StoreUnavailable("away"))
+            it.due()
+    assert [round(wait, 1) for wait in it.waits] == waits
+
+
+def test_no_page_is_sent_while_there_is_no_table(store):
+    stored(store, "1", "2", "3", "4", "5", "6")
+    it = Loading(store, page=2)
+    it.loading.begin_within(0)
+    it.due()
+    it.table = None
+    it.confirm(it.sent[0])
+    assert len(it.sent) == 2
+    it.table = "table"
+    it.confirm(it.sent[1])
+    assert [ids for ids, _last in it.pages()] == [["1", "2"], ["3", "4"], ["5", "6"], []]
+
+
+def test_a_load_forgets_the_problems_of_the_one_before(store):
+    stored(store, "1")
+    store.save("webhooks", document("2", event="object", uri=""))
+    it = Loading(store)
+    with capture_logs():
+        it.loading.begin_within(0)
+        it.due()
+    assert [problem.hook_id for problem in it.parser.problems] == ["2"]
+    store.delete("webhooks", "2", store.get("webhooks", "2")["_rev"])
+    it.loading.begin_within(0)
+    it.due()
+    assert list(it.parser.problems) == []
 
 
 def test_a_later_load_that_fails_at_once_reads_all_from_the_start(store):
@@ -237,9 +273,11 @@ def test_a_load_that_stalls_is_begun_again(store):
     it.due()
     assert len(it.sent) == 2
     it.now += 1
+    it.waits.clear()
     since = it.loading.incomplete_since
     assert since is not None
     it.loading.check()
+    assert it.waits == [0]
     it.due()
     assert len(it.pages()) == 4
     assert it.sent[2].stream > it.sent[1].stream
@@ -250,6 +288,28 @@ def test_a_load_that_stalls_is_begun_again(store):
     it.loading.check()
     it.due()
     assert len(it.pages()) == 4
+
+
+def test_a_load_that_begins_late_has_its_full_time(store):
+    it = Loading(store)
+    it.now += 100
+    it.loading.begin_within(0)
+    it.due()
+    it.now += 30
+    it.waits.clear()
+    it.loading.check()
+    assert it.waits == []
+
+
+def test_a_load_is_incomplete_since_its_last_confirmed_page(store):
+    stored(store, "1", "2")
+    it = Loading(store, page=1)
+    it.loading.begin_within(0)
+    it.due()
+    assert it.loading.incomplete_since == 1000
+    it.now += 7
+    it.confirm(it.sent[0])
+    assert (it.loading.incomplete_since, it.loading.complete) == (1007, False)
 
 
 def loaded(store, life=1):
@@ -281,6 +341,20 @@ def test_a_check_that_is_not_passed_by_the_next_one_loads_again(store):
     it.due()
     assert len(it.pages()) > before
     assert it.sent[-1].stream > it.sent[0].stream
+
+
+def test_a_load_is_not_begun_again_for_a_check_before_it(store):
+    it = loaded(store)
+    it.loading.check()
+    it.loading.begin_within(0)
+    it.due()
+    for message in it.sent[-2:]:
+        it.confirm(message)
+    assert it.loading.complete
+    it.waits.clear()
+    it.loading.check()
+    assert it.waits == []
+    assert isinstance(it.sent[-1], Barrier)
 
 
 def test_the_loads_of_a_later_life_come_after_all_of_an_earlier_one(store):

@@ -43,7 +43,7 @@ class Table(HookTable):
         self.receiveMsg_ChangeHooks(ChangeHooks(1, next(self.numbers), **change), LISTENER)
 
     def subscribe(self, responder, *events):
-        self.receiveMsg_Subscribe(Subscribe(events, 7), responder)
+        self.receiveMsg_Subscribe(Subscribe(events, 7, responder, 1), responder)
 
     def next_page(self, responder):
         self.receiveMsg_NextPage(NextPage(), responder)
@@ -74,7 +74,7 @@ def test_hooks_are_sent_once_all_are_there(table):
 def test_a_subscription_that_comes_again_or_late_changes_nothing(table, stream):
     table.load(hook(1))
     table.subscribe("r", "object")
-    table.receiveMsg_Subscribe(Subscribe(("object",), stream), "r")
+    table.receiveMsg_Subscribe(Subscribe(("object",), stream, "r", 1), "r")
     table.change(put=(hook(2),))
     assert table.heard("r") == [
         HookPage(7, 0, (hook(1),), last=True),
@@ -131,7 +131,7 @@ def test_a_responder_that_subscribes_anew_is_sent_everything_again(table):
     table.load(hook(1))
     table.subscribe("r", "object")
     table.heard("r")
-    table.receiveMsg_Subscribe(Subscribe(("object",), 8), "r")
+    table.receiveMsg_Subscribe(Subscribe(("object",), 8, "r", 1), "r")
     assert table.heard("r") == [HookPage(8, 0, (hook(1),), last=True)]
 
 
@@ -229,6 +229,47 @@ def test_a_deliverer_that_died_is_not_waited_for(peers):
     peers.peers = {path: peer for path, peer in before.items() if not path.endswith("-2")}
     peers.on_peers(before)
     assert peers.heard(LISTENER) == [Applied(9)]
+
+
+@pytest.mark.parametrize("subscribes", ["late", "before any peer is known", "in time"])
+def test_a_responder_that_was_replaced_is_not_waited_for(table, subscribes):
+    """Its subscription can arrive after its death is known: simulated run 200412."""
+    path = "responders/object"
+    table.load(hook(1))
+    dead, successor = (Peer(path, n, f"{path} {n}", 0) for n in (3, 4))
+
+    def up(*peers):
+        before, table.peers = table.peers, {peer.path: peer for peer in peers}
+        table.on_peers(before)
+
+    def subscribe(peer):
+        message = Subscribe(("object",), 7, path, peer.incarnation)
+        table.receiveMsg_Subscribe(message, peer.address)
+
+    if subscribes != "late":
+        if subscribes == "in time":
+            up(dead)
+        subscribe(dead)
+    up(successor)
+    if subscribes == "late":
+        subscribe(dead)
+    subscribe(successor)
+    table.sent.clear()
+    barrier(table)
+    assert table.heard(dead.address) == []
+    assert table.heard(successor.address) == [Barrier(7, 1, 9)]
+    applied(table, successor.address)
+    assert table.heard(LISTENER) == [Applied(9)]
+
+
+def test_a_responder_that_subscribes_before_it_is_a_peer_is_waited_for(table):
+    table.load(hook(1))
+    table.peers = {"r": Peer("r", 1, "dead", 0)}
+    table.receiveMsg_Subscribe(Subscribe(("object",), 7, "r", 2), "r")
+    barrier(table)
+    assert table.heard(LISTENER)[1:] == []
+    applied(table, "r")
+    assert table.heard(LISTENER) == [Applied(9)]
 
 
 def test_the_outdated_hooks_remembered_are_bounded(peers):

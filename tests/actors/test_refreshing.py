@@ -1,10 +1,12 @@
 """Who waits for the hooks as they are stored is answered, however many ask meanwhile."""
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from callboard.actors.hooks.refreshing import MAX_BARRIERS, HookRefreshing
 from callboard.actors.messages import HooksRefreshed
-from callboard.adapters.store.protocol import Changes
+from callboard.adapters.store.protocol import ChangedDocument, Changes
 
 
 class Store:
@@ -76,6 +78,25 @@ def test_a_later_barrier_answers_all_and_each_once(refreshing, loading, sent):
     for ticket in reversed(loading.barrier_tickets):
         refreshing.applied(ticket)
     assert sent == [("first", HooksRefreshed(0)), ("second", HooksRefreshed(1))]
+
+
+def test_changes_that_the_bus_did_not_bring_are_counted_and_applied(loading):
+    """Those that it did bring are known by their revision."""
+    brought, edited, made = (ChangedDocument(id, "2", deleted=False) for id in ("b", "e", "m"))
+    store, applied = Store(), []
+    store.changes = lambda _since: Changes((brought, edited, made), "9")
+    store.get_many = lambda ids: {id: {"_id": id} for id in ids}
+    refreshing = HookRefreshing(
+        store, loading, applied.append, None, None, lambda _call: Timer(), structlog.get_logger()
+    )
+    refreshing.saw("b", "2")
+    refreshing.saw("e", "1")
+    with capture_logs() as logs:
+        refreshing.compare()
+    assert applied == [[{"_id": "e"}, {"_id": "m"}]]
+    assert refreshing.missed == 2
+    assert [(log["event"], log["hooks"]) for log in logs] == [("hook_changes_missed", 2)]
+    assert loading.since == "9"
 
 
 def test_barriers_that_are_lost_are_forgotten(refreshing, loading, sent):

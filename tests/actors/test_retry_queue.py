@@ -229,6 +229,18 @@ def test_a_search_looks_at_a_bounded_number_at_a_time(retry_queue, waiting):
     assert waiting.listed(admin.ListWaiting(text="nothing", after=page.more)).more is None
 
 
+def test_what_waits_is_listed_page_by_page(retry_queue, waiting):
+    defer(retry_queue, *map(retry_of, "abcde"))
+    found, after = [], ()
+    while after is not None:
+        page = waiting.listed(admin.ListWaiting(limit=2, after=after))
+        assert page.count == 5
+        found.append([one.id for one in page.deliveries])
+        after = page.more
+    assert [len(ids) for ids in found] == [2, 2, 1]
+    assert sorted(id for ids in found for id in ids) == list("abcde")
+
+
 def test_a_delivery_that_was_sent_early_is_dropped_when_it_is_due(retry_queue, waiting):
     defer(retry_queue, retry_of("a"), retry_of("b"))
     chosen, more = waiting.chosen("h", ())

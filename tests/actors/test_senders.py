@@ -161,9 +161,9 @@ def test_what_ends_after_the_end_is_written_into_nobody_elses_descriptor(tmp_pat
     threads = set(threading.enumerate())
     transport = RequestsTransport(patient(5), patient(20), guard=AddressGuard(LOOPBACK, look_up))
     sender = SendingThreads(1, transport, Signer(SecretBox("", tmp_path / "key")))
-    (thread,) = set(threading.enumerate()) - threads
     sender.send(Work(delivery(f"http://slow.example:{receiver.port}/")))
     assert begun.wait(patient(10))
+    (thread,) = set(threading.enumerate()) - threads
     with freed_by(sender.close):
         go.set()
         thread.join(patient(10))

@@ -82,6 +82,7 @@ def test_who_confirms_nothing_is_dropped_after_three_checks_and_the_others_stay(
     for _check in range(3):
         registry.check()
         registry.confirm("lively")
+    assert registry.heard("deaf", Notices)[-3:] == [Notices(1, "", 0)] * 3
     assert registry.heard("deaf", Unsubscribed) == []
     registry.check()
     (dropped,) = registry.heard("deaf", Unsubscribed)

@@ -38,6 +38,16 @@ def test_no_more_threads_are_awake_than_look_for_work():
     assert len(awake) <= LOOKING
 
 
+def test_a_thread_of_others_that_waits_is_none_of_the_pool():
+    """A signal of its own would let one thread too few look for work, and at last none."""
+    pool, done = ThreadPool(2, lambda _work: done.release(), "test"), threading.Semaphore(0)
+    for number in range(20):
+        pool.waits()
+        pool.add(number)
+        assert done.acquire(timeout=PATIENCE_S)
+    pool.close()
+
+
 def test_threads_end_when_they_are_done_and_begin_nothing_more():
     begun, go_on, done = threading.Semaphore(0), threading.Event(), []
 
@@ -49,10 +59,11 @@ def test_threads_end_when_they_are_done_and_begin_nothing_more():
 
     before = set(threading.enumerate())
     pool = ThreadPool(LOOKING + 1, work, "test")
-    threads = set(threading.enumerate()) - before
     for number in range(LOOKING + 3):
         pool.add(number)
-    assert all(begun.acquire(timeout=PATIENCE_S) for _ in threads)
+    assert all(begun.acquire(timeout=PATIENCE_S) for _ in range(LOOKING + 1))
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == LOOKING + 1
     pool.close()
     assert not len(pool)
     go_on.set()
@@ -77,3 +88,15 @@ def test_one_that_waits_and_is_back_looks_for_work_again():
     assert not done.acquire(blocking=False)
     back.set()
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(4))
+
+
+def test_threads_start_when_they_are_needed():
+    done = threading.Semaphore(0)
+    before = set(threading.enumerate())
+    pool = ThreadPool(LOOKING + 30, lambda _work: done.release(), "test")
+    assert set(threading.enumerate()) == before
+    for number in range(20):
+        pool.add(number)
+        assert done.acquire(timeout=PATIENCE_S)
+    assert 1 <= len(set(threading.enumerate()) - before) <= LOOKING
+    pool.close()

@@ -8,7 +8,7 @@ import structlog
 
 from callboard.adapters.broker.embedded.connection import FILE, EmbeddedConnection
 from callboard.adapters.broker.protocol import ConnectionDown, ConnectionUp, Queue, Topology
-from callboard.adapters.local.corrupt_file import moved_aside
+from callboard.adapters.local.corrupt_file import LOCK, moved_aside
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.adapters.store.spool import Spool
@@ -74,6 +74,7 @@ def test_a_spool_goes_on_with_a_new_file(tmp_path, damage):
     assert aside.read_bytes() == damaged
     (logged,) = [log for log in logs if log["event"] == "file_moved_aside"]
     assert (logged["file"], logged["bytes"]) == (str(path), len(damaged))
+    assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o600
     spool.close()
 
 

@@ -98,6 +98,18 @@ def test_an_answer_may_come_in_pieces(cut):
     )
 
 
+@pytest.mark.parametrize("continued", [b" x more", b"\tx more", b" \t x more \t"])
+def test_a_field_may_continue_on_another_line(continued):
+    """RFC 9112, 5.2: a space stands for the end of the line and the blanks after it."""
+    data = OK + b"X-A: one\r\n" + continued + b"\r\nContent-Length: 3\r\n\r\nabc"
+    fields = {"X-A": "one x more", "Content-Length": "3"}
+    assert answer([data]) == HttpResponse(Response(200, fields, b"abc"), keep=True)
+
+
+def test_an_answer_without_a_length_is_not_plain():
+    assert plain_head(OK + b"Server: x\r\n\r\n") is None
+
+
 @pytest.mark.parametrize("rest", [b"", b"Server: a\r\nServer: b\r\n"], ids=["plain", "not plain"])
 def test_what_a_dripping_body_costs_does_not_depend_on_its_head(rest):
     def cost(fields, dripping):

@@ -228,6 +228,15 @@ def test_the_collector_gets_its_headers(collector, tracing_to):
     assert headers["authorization"] == "Bearer x"
 
 
+def test_a_collector_that_works_is_not_told_of(collector, tracing_to):
+    tracing = tracing_to(collector.url, interval_ms=20)
+    for number in range(2):
+        tracing.match("m", None).end()
+        until(lambda wanted=number + 1: len(collector.spans) >= wanted)
+    tracing.close()
+    assert tracing.said == []
+
+
 def test_a_collector_that_is_down_is_told_once_and_then_left_alone(tracing_to):
     port = free_port()
     times = {"export_s": 2.0, "pause_s": 1.0}

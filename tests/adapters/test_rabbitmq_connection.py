@@ -20,6 +20,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Exchange,
     OutgoingMessage,
+    Overdue,
     Properties,
     Queue,
     Topology,
@@ -279,3 +280,27 @@ def test_moving_messages_ends_in_time_if_the_broker_falls_silent(drive, rabbitmq
         with pytest.raises(BrokerError):
             relocate(url, ("events",), lambda _body: True, fall_silent, 2.0)
         assert time.monotonic() - began < patient(4)
+
+
+def test_messages_that_are_not_acknowledged_in_time_are_reported_once(drive, amqp_url):
+    driver = drive(amqp_url, overdue_s=0.4).up()
+    driver.publish("events", b"1", b"2", b"3")
+    first, *others = [message.tag for message in driver.receive(3)]
+    driver.connection.ack([others[0]])
+    driver.until(lambda: driver.of(Overdue))
+    driver.publish("events", b"4")
+    last = driver.receive(4)[3].tag
+    driver.until(lambda: len(driver.of(Overdue)) == 2)
+    assert [event.tags for event in driver.of(Overdue)] == [(first, others[1]), (last,)]
+    driver.connection.requeue([first])
+    assert driver.receive(5)[4].redelivered
+    assert not driver.of(ConnectionDown)
+
+
+def test_the_loss_by_a_consumer_timeout_names_the_setting(drive, rabbitmq, amqp_url):
+    with rabbitmq.consumer_timeout(0.5):
+        driver = drive(amqp_url).up()
+        driver.publish("events", b"1")
+        reason = driver.down().reason
+    assert "delivery acknowledgement on channel 1 timed out" in reason
+    assert "set amqp.consumer_timeout_s to the broker's consumer_timeout" in reason

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from callboard.adapters.keys.secret_box import SecretBox, SecretBoxError
 from support.patience import patient
@@ -40,10 +41,14 @@ def test_the_key_file_is_made_with_the_first_secret_for_its_owner_alone(file):
     with pytest.raises(SecretBoxError, match="all nodes need the keys"):
         box.opened("01234567.x", "h")
     assert not file.exists()
-    box.sealed(SECRET, "h")
+    with capture_logs() as logs:
+        box.sealed(SECRET, "h")
     assert file.stat().st_mode & 0o777 == 0o600
     made = file.read_bytes()
-    box.sealed(SECRET, "h")
+    with capture_logs() as later:
+        box.sealed(SECRET, "h")
+    assert [(log["event"], log["log_level"]) for log in logs] == [("secrets_key_made", "warning")]
+    assert later == []
     assert file.read_bytes() == made
     assert [each.name for each in file.parent.iterdir()] == ["secrets.key"]
 

@@ -1,6 +1,5 @@
 """The dashboard as customers use it, in a real browser before the API without a system."""
 
-import queue
 import re
 import time
 
@@ -8,17 +7,14 @@ import pytest
 from playwright.sync_api import expect
 
 from callboard import admin
-from callboard.actors.api.connections import Connections
-from callboard.actors.api.thread import ApiThread
 from callboard.actors.messages import HookSecrets, ListSecrets
 from callboard.adapters.portal.links import MANAGE, READ, PortalLink
 from callboard.adapters.store.views import MODB
 from callboard.config.settings import PortalSettings, Settings
 from callboard.webhooks.hooks.secrets import StoredSecret
 from callboard.webhooks.values.kazoo_names import gregorian_s, modb
-from support.api import FINGERPRINT, PARENT, Api, whole_system
+from support.api import FINGERPRINT, PARENT, Api, served, whole_system
 from support.pages import Page
-from support.patience import patient
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -30,14 +26,8 @@ def api(tmp_path_factory):
     portal = PortalSettings(name="Shop", colour="#7a1fa2", colour_dark="#cba6ff")
     api = Api(tmp_path_factory.mktemp("portal"), Settings(portal=portal))
     api.backend.answers |= whole_system()
-    ports, ended = queue.Queue(), queue.Queue()
-    connections = Connections(64)
-    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, connections)
-    server.start()
-    api.url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}"
-    yield api
-    server.stop()
-    assert ended.get(timeout=patient(20)) is None
+    with served(api):
+        yield api
     api.store.close()
 
 

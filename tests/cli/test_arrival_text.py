@@ -1,6 +1,7 @@
 """What is shown of an arrival, whatever is in it."""
 
 import json
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from callboard.adapters.receiver import ReceivedRequest
 from callboard.adapters.receiver.arrivals import Attempt
 from callboard.adapters.receiver.listener import Arrival
 from callboard.cli.tryout.arrival_text import as_object, content, lines
+from callboard.webhooks.deliveries.verifying import Verdict
 
 
 def arrival(body=b"", **headers):
@@ -33,6 +35,40 @@ def arrival(body=b"", **headers):
 )
 def test_a_body_is_shown_as_what_it_is(body, type, shown):
     assert content(arrival(body, **{"content-type": type}).request) == shown
+
+
+SEEN = datetime(2026, 3, 1, 9, 8, 7, 654_321).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("made", "query", "verdict", "answer", "shown"),
+    [
+        (
+            *(Attempt("d", 1, False, None), "", None, "200"),
+            "[bold]POST /a[/]  answered [green]200[/]",
+        ),
+        (
+            *(Attempt("d", 2, False, 1.25), "x=1", Verdict.OK, "hang"),
+            "+1.250 s  [bold]POST /a?x=1[/]  answered [red]hang[/]"
+            "  [green]signature ok[/]  attempt 2",
+        ),
+        (
+            *(Attempt("d", 3, True, 0.0), "", Verdict.WRONG, "503"),
+            "+0.000 s  [bold]POST /a[/]  answered [red]503[/]"
+            "  [bold red]signature wrong[/]  [yellow]repeat of a successful delivery[/]",
+        ),
+    ],
+)
+def test_the_headline_of_an_arrival(made, query, verdict, answer, shown):
+    """Headers that every request has are left out."""
+    headers = dict.fromkeys(("host", "content-length", "connection", "accept"), "x")
+    headers |= {"accept-encoding": "x", "webhook-id": "d"}
+    request = ReceivedRequest("POST", "/a", query, headers, b"1", SEEN, 1)
+    assert list(lines(Arrival(request, made, verdict, answer))) == [
+        f"09:08:07.654  {shown}",
+        "  [dim]webhook-id:[/] d",
+        "    1",
+    ]
 
 
 @pytest.mark.parametrize("depth", [1, 150, 250, 900, 940, 960, 980, 1000, 5000, 100_000])

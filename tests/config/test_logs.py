@@ -188,9 +188,11 @@ def test_a_traceback_that_comes_as_text_is_logged_once(capfd):
     record = logging.LogRecord("thespian", logging.ERROR, "f", 1, "failed", None, info)
     record.exc_text = "Traceback: cached by another handler"
     logging.getLogger("thespian").handle(record)
-    foreign, own = map(json.loads, lines(capfd))
+    logging.getLogger("thespian").error("failed without any")
+    foreign, own, without = map(json.loads, lines(capfd))
     assert foreign["exception"] == "Traceback: of another process"
     assert "ValueError: here" in own["exception"]
+    assert "exception" not in without
 
 
 def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capfd, caplog):

@@ -14,7 +14,13 @@ from callboard.adapters.telemetry import otlp
 from callboard.cli.system.configuration import timeouts
 from callboard.config import time_limits as limits
 from callboard.config.loader import ConfigError, load
-from callboard.config.settings import ActorsSettings, CouchdbSettings, DeliverySettings, Settings
+from callboard.config.settings import (
+    ActorsSettings,
+    AmqpSettings,
+    CouchdbSettings,
+    DeliverySettings,
+    Settings,
+)
 from callboard.supervision import SupervisorSpec
 from callboard.supervision.supervisor import BURIAL_S
 
@@ -80,6 +86,12 @@ def test_the_limits_of_a_node_with_default_settings():
         ("changed hook in effect, for the API", 4, "changed hook in effect + 1 s"),
         ("silent loss of the broker", 16, "2 x amqp.heartbeat_s"),
         ("look for a block of the broker", 5, "fixed"),
+        ("message returns to the broker", 720, "below half of amqp.consumer_timeout_s"),
+        (
+            "wait of a delivery in a deliverer",
+            355,
+            "(message returns to the broker - request to an endpoint) / 2",
+        ),
         (
             "connection to an endpoint",
             10,
@@ -139,6 +151,31 @@ def test_a_store_that_may_take_longer_than_its_readers_is_refused():
     assert loaded(30_000).settings.couchdb.timeout_ms == 30_000
     with pytest.raises(ConfigError, match=r"couchdb.timeout_ms \(30001\) must be at most 30000"):
         loaded(30_001)
+
+
+def test_a_request_may_not_take_so_long_that_the_broker_ends_the_consumer():
+    def loaded(url, timeout_ms):
+        overrides = {"amqp.url": url, "delivery.request_timeout_ms": timeout_ms}
+        return load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides)
+
+    loaded("amqp://x/", 360_000)
+    loaded("memory://", 360_001)
+    with pytest.raises(ConfigError, match=r"consumer_timeout_s \(1800\) must be at least 1801"):
+        loaded("amqp://x/", 360_001)
+
+
+def test_what_waits_twice_and_is_in_a_request_is_not_overdue_before_half_of_the_broker_s_limit():
+    for timeout_s, request_ms in ((1800, 10_000), (60, 12_000), (5, 1000)):
+        settings = Settings(
+            amqp=AmqpSettings(consumer_timeout_s=timeout_s),
+            delivery=DeliverySettings(request_timeout_ms=request_ms),
+        )
+        held_s = 2 * limits.hold_s(settings) + request_ms / 1000
+        assert limits.hold_s(settings) >= 0.1 * timeout_s
+        assert held_s <= limits.overdue_s(settings)
+        assert limits.overdue_s(settings) * 1.05 < timeout_s / 2
+    hours = evolve(Settings(), delivery=DeliverySettings(request_timeout_ms=7_200_000))
+    assert limits.hold_s(hours) == 180  # With the embedded broker, which has no such limit.
 
 
 def test_the_table_is_printed():

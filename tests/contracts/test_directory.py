@@ -438,3 +438,27 @@ class TestFailureLimits:
         assert sorted(meddled.calls) == ["get"] * 5 + ["get_many"] * 2
         directory.failure_limits([A, B, C])
         assert sorted(meddled.calls) == ["get"] * 5 + ["get_many"] * 2
+
+
+@pytest.mark.parametrize(
+    ("stored", "id"),
+    [
+        ({"default": {"cluster_id": "c1"}}, "c1"),
+        ({"default": {"cluster_id": ""}}, None),
+        ({"default": {"cluster_id": 5}}, None),
+        ({"default": []}, None),
+        ({}, None),
+    ],
+)
+def test_the_id_of_the_cluster_is_that_of_its_document(store, stored, id):
+    put(store, "system_config", "cluster", **stored)
+    assert StoreDirectory(store, "n", "z", write_defaults=False).cluster_id() == id
+
+
+def test_an_id_of_the_cluster_is_made_once(store):
+    store.ensure_database("system_config")
+    assert StoreDirectory(store, "n", "z", write_defaults=False).cluster_id() is None
+    made = StoreDirectory(store, "n", "z").cluster_id()
+    assert re.fullmatch("[0-9a-f]{32}", made)
+    assert StoreDirectory(store, "m", "z").cluster_id() == made
+    assert store.get("system_config", "cluster")["default"] == {"cluster_id": made}

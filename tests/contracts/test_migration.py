@@ -272,6 +272,28 @@ def test_the_twin_of_a_faster_node_is_not_taken_away(hooks):
     assert hooks.all()[TWIN]["other_id"] == "fax"
 
 
+def test_what_became_of_one_hook_says_nothing_of_the_next(hooks):
+    hooks.save(*(hook(f"fax{number}") for number in range(6)))
+    page = hooks.page()
+    hooks.edit("fax0", uri="http://new/")  # to be migrated again
+    hooks.edit("fax1", hook="object")  # is no more to be migrated
+    hooks.edit("fax3", uri="http://new/")
+    hooks.edit("fax4", enabled=False)
+    with structlog.testing.capture_logs():
+        loaded = migrated(Refusing(hooks.store, "fax2"), page, NOW)
+    there = {d["_id"]: d["hook"] for d in loaded if d["_id"].startswith("fax")}
+    assert there == {
+        "fax0": "notifications",
+        "fax1": "object",
+        "fax2": "inbound_fax",
+        "fax3": "notifications",
+        "fax5": "notifications",
+    }
+    twins = {d["other_id"] for d in loaded if not d["_id"].startswith("fax")}
+    assert twins == {"fax0", "fax3", "fax5"}
+    assert len(hooks.all()) == 9
+
+
 def test_edits_without_end_are_given_up(hooks):
     hooks.save(hook("fax"))
 

@@ -1,8 +1,8 @@
 """The changes that can be made to a file: one operator, constant, condition or statement each.
 
 Prose is left alone: docstrings, and texts with a space in them, of which a reader judges. So are
-annotations, assertions, lines that only a type checker reads, what only a `repr` shows, the start
-of a count, and what is logged for information.
+annotations, assertions (`strict` of `zip` is one), lines that only a type checker reads, what only
+a `repr` shows, the start of a count, and what is logged for information.
 """
 
 import ast
@@ -231,13 +231,18 @@ def _expressions(
                 continue
             many = isinstance(value, list)
             for number, child in enumerate(value if many else [value]):
-                if isinstance(child, ast.keyword) and child.arg == "repr":
+                if isinstance(child, ast.keyword) and _is_no_matter(child):
                     continue
                 if isinstance(child, ast.AST) and not isinstance(child, ast.stmt):
                     if not isinstance(node, ast.JoinedStr):
                         place, key = (value, number) if many else (node, name)
                         yield scope, child, place, key, name in ("test", "ifs", "guard")
                     waiting.append(child)
+
+
+def _is_no_matter(argument: ast.keyword) -> bool:
+    """`repr`, or `strict=True` of `zip`, which asserts that nothing is left over."""
+    return argument.arg == "repr" or (argument.arg == "strict" and _is(argument.value, True))
 
 
 def _replaced(node: ast.AST, *, condition: bool) -> Iterator[ast.AST]:

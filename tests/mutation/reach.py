@@ -1,5 +1,6 @@
-"""Which tests run which lines: measured once, and again for test files that could have changed.
+"""Which tests run which lines: measured once, and again for files of tests that changed.
 
+Where the product changed, lines keep their tests, and new ones get those of the lines before them.
 Only tests without processes are measured; those that time or count what they do are left out.
 """
 
@@ -11,12 +12,16 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import SequenceMatcher
 from functools import cache, cached_property
+from importlib import import_module
 from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, define, field, frozen
+import coverage
+from attrs import asdict, define, evolve, field, frozen
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("webhooks", "config", "supervision", "adapters", "web", "cli", "actors")
@@ -29,7 +34,7 @@ Lines = Mapping[str, Mapping[int, Iterable[int]]]
 
 
 @frozen
-class TestFile:
+class Measurement:
     """The tests of a file that passed: seconds of each, and which of them ran which lines.
 
     `touched` are the digests of the files that they ran, at that time.
@@ -41,18 +46,31 @@ class TestFile:
     lines: dict[str, dict[str, list[int]]]
     failed: list[str]
 
-    def holds(self, digest: str, digests: Mapping[str, str]) -> bool:
-        """Whether a new measurement would give the same."""
-        unchanged = all(digests.get(path) == then for path, then in self.touched.items())
-        return unchanged and self.digest == digest
+    def changed(self, digests: Mapping[str, str]) -> set[str]:
+        """The files that its tests ran, and that are not as they were."""
+        return {path for path, then in self.touched.items() if digests.get(path) != then}
+
+    def moved(self, digests: Mapping[str, str], sources: Mapping[str, str]) -> "Measurement":
+        """The same with the lines of the files as they are now."""
+        lines = dict(self.lines)
+        for path in self.changed(digests):
+            origins = _origins(sources[self.touched[path]], (ROOT / path).read_text())
+            old = {int(line): tests for line, tests in self.lines[path].items()}
+            lines[path] = {
+                str(line): sorted({n for origin in those for n in old.get(origin, ())})
+                for line, those in origins.items()
+            }
+        return evolve(self, lines=lines, touched={path: digests[path] for path in self.touched})
 
 
 @define
 class Reach:
     """The tests that run each line of the product, and what these need to be imported."""
 
-    files: dict[str, TestFile]
+    files: dict[str, Measurement]
     modules: list[str]
+    at_import: Mapping[str, frozenset[int]]
+    """By file of the product: the lines that run while it is imported, also of its functions."""
     _by_file: dict[str, dict[int, list[str]]] = field(factory=dict, init=False)
 
     @cached_property
@@ -96,19 +114,30 @@ class Reach:
 
 def measured() -> Reach:
     """What is kept, with what had to be measured again."""
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"files": {}, "modules": []}
-    files = {path: TestFile(**values) for path, values in kept["files"].items()}
-    digests = {
-        str(path.relative_to(ROOT)): _digest(path)
-        for path in (*ROOT.glob("*.py"), *files_below(*FOLDERS, "tests"))
-    }
+    kept: dict[str, Any] = {"files": {}, "modules": [], "sources": {}, "paths": []}
+    if KEPT.exists():
+        kept |= json.loads(KEPT.read_text())
+    files = {path: Measurement(**values) for path, values in kept["files"].items()}
+    digests = {_name(path): _digest(path) for path in (*_product(), *files_below("tests"))}
     now = {
         path: _digest_of(*(digests[used] for used in sorted(_used(path))))
         for path in digests
         if Path(path).name.startswith("test_") and not path.startswith(UNUSED)
     }
     files = {path: file for path, file in sorted(files.items()) if path in now}
-    stale = [p for p in now if p not in files or not files[p].holds(now[p], digests)]
+    sources = kept["sources"]
+    # Which tests run a new file, those of its importers are to show.
+    new = set(map(_name, _product())) - {*kept["paths"]}
+    importing = set().union(*(importers()[path] for path in new))
+    stale = []
+    for path in now:
+        file = files.get(path)
+        changed = file.changed(digests) if file else set()
+        known = all(p in digests and file.touched[p] in sources for p in changed) if file else False
+        if not known or file.digest != now[path] or changed & importing:
+            stale.append(path)
+        elif changed:
+            files[path] = file.moved(digests, sources)
     modules = dict.fromkeys(kept["modules"])
     if stale:
         print(f"measuring which lines the tests of {len(stale)} files run ...", flush=True)
@@ -120,17 +149,62 @@ def measured() -> Reach:
         for path in paths:
             found = [part["files"][path] for part in parts if path in part["files"]]
             files[path] = _whole(now[path], digests, found)
-        _keep(files, modules)
-    return Reach(files, [*modules])
+        _keep(files, modules, sources, kept["paths"])
+    if stale:
+        _keep(files, modules, sources, map(_name, _product()))
+    # In a process of its own: trials are to import the product themselves.
+    with get_context("fork").Pool(1) as process:
+        return Reach(files, [*modules], process.apply(_run_at_import))
 
 
-def _keep(files: Mapping[str, TestFile], modules: Iterable[str]) -> None:
+def _run_at_import() -> dict[str, frozenset[int]]:
+    measuring = coverage.Coverage(data_file=None, source=[str(ROOT / f) for f in FOLDERS])
+    measuring.start()
+    for path in files_below(*FOLDERS):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[-1] != "__main__":
+            import_module(".".join(("callboard", *parts)).removesuffix(".__init__"))
+    measuring.stop()
+    data = measuring.get_data()
+    return {_name(Path(path)): frozenset(data.lines(path) or ()) for path in data.measured_files()}
+
+
+def _keep(
+    files: Mapping[str, Measurement],
+    modules: Iterable[str],
+    sources: Mapping[str, str],
+    paths: Iterable[str],
+) -> None:
+    """Write the file, with the sources that the lines are of."""
+    texts = {_digest(path): path.read_text() for path in _product()} | {**sources}
+    used = {digest for file in files.values() for digest in file.touched.values()}
+    content = {
+        "files": {path: asdict(file) for path, file in files.items()},
+        "modules": [*modules],
+        "sources": {digest: text for digest, text in texts.items() if digest in used},
+        "paths": [*paths],
+    }
     KEPT.parent.mkdir(exist_ok=True)
-    written = {path: asdict(file) for path, file in files.items()}
-    KEPT.write_text(json.dumps({"files": written, "modules": [*modules]}))
+    KEPT.write_text(json.dumps(content))
 
 
-def _whole(digest: str, digests: Mapping[str, str], parts: Iterable[Any]) -> TestFile:
+@cache
+def _origins(old: str, new: str) -> dict[int, range]:
+    """By line of the new text: the lines of the old one that it stands for."""
+    found: dict[int, range] = {}
+    matcher = SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+    for tag, first, last, begin, end in matcher.get_opcodes():
+        for line in range(begin, end):
+            if tag == "equal":
+                found[line + 1] = range(first + line - begin + 1, first + line - begin + 2)
+            else:  # lines that replace others, or are new after one
+                found[line + 1] = (
+                    range(first + 1, last + 1) if last > first else range(first, first + 1)
+                )
+    return found
+
+
+def _whole(digest: str, digests: Mapping[str, str], parts: Iterable[Any]) -> Measurement:
     """The measurements of a file, of which each worker has run some tests."""
     tests: dict[str, float] = {}
     lines: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -141,7 +215,12 @@ def _whole(digest: str, digests: Mapping[str, str], parts: Iterable[Any]) -> Tes
                 lines[name][line] += [len(tests) + number for number in numbers]
         tests |= part["tests"]
         failed += part["failed"]
-    return TestFile(digest, {name: digests[name] for name in lines}, tests, lines, failed)
+    return Measurement(digest, {name: digests[name] for name in lines}, tests, lines, failed)
+
+
+def _product() -> Iterator[Path]:
+    yield from ROOT.glob("*.py")
+    yield from files_below(*FOLDERS)
 
 
 def files_below(*folders: str) -> Iterator[Path]:
@@ -157,6 +236,10 @@ UNUSED = (
     ),
     *(f"tests/test_{name}.py" for name in ("packaging", "prose", "rooms", "docs", "tutorial")),
 )
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def _digest(path: Path) -> str:

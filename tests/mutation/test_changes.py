@@ -6,7 +6,7 @@ import pytest
 
 from mutation.__main__ import EQUIVALENT, HOLES, identity_of, is_in
 from mutation.changes import changes
-from mutation.reach import ROOT, importers
+from mutation.reach import ROOT, Measurement, importers
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def changed(tmp_path):
         ("x = a + b", [("a + b", "a - b")]),
         ("x = not a", [("not a", "a")]),
         ("x = -a", [("-a", "a")]),
+        ("x = zip(a, b, strict=False)", [("False", "True")]),
         ("x = 1", [("1", "2")]),
         ("x = True", [("True", "False")]),
         ("x = 'a'", [("'a'", "'ax'")]),
@@ -72,6 +73,7 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "def __repr__(self):\n    return 'a'",
         "x: str = field(repr=False)",
         "x = itertools.count(1)",
+        "x = zip(a, b, strict=True)",
     ],
 )
 def test_prose_and_what_only_types_read_stay(changed, source):
@@ -107,6 +109,31 @@ def test_those_who_import_a_file_are_found():
     users = importers()["webhooks/retries/policy.py"]
     assert {"webhooks/history/attempts.py", "actors/delivery/deliverer.py"} <= users
     assert "web/app.py" not in users
+
+
+def test_lines_keep_their_tests_where_the_product_changed():
+    path = "webhooks/events/event.py"
+    now = (ROOT / path).read_text().splitlines()
+    assert len(set(now[:4])) == 4
+    then = [now[0], "another", *now[3:]]  # Two lines replace one.
+    lines = {str(n): [n] for n in range(1, len(then) + 1)}
+    file = Measurement("", {path: "old"}, {}, {path: lines, "x.py": {"1": [5]}}, [])
+    file.touched["x.py"] = "same"
+    moved = file.moved({path: "new", "x.py": "same"}, {"old": "\n".join(then)})
+    assert moved.touched == {path: "new", "x.py": "same"}
+    assert moved.lines["x.py"] == {"1": [5]}
+    found = moved.lines[path]
+    assert [found[str(n)] for n in range(1, 6)] == [[1], [2], [2], [3], [4]]
+    assert found[str(len(now))] == [len(then)]
+
+
+def test_a_new_line_has_the_tests_of_the_line_before_it():
+    path = "webhooks/events/event.py"
+    now = (ROOT / path).read_text().splitlines()
+    lines = {"1": [1], "2": [2], "3": [3]}
+    file = Measurement("", {path: "old"}, {}, {path: lines}, [])
+    moved = file.moved({path: "new"}, {"old": "\n".join([*now[:2], *now[3:]])})
+    assert [moved.lines[path][str(n)] for n in range(1, 5)] == [[1], [2], [2], [3]]
 
 
 def test_each_equivalent_mutant_is_one_that_there_is_and_has_a_reason():

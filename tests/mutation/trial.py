@@ -32,9 +32,10 @@ KILLED, SURVIVED, TIMED_OUT = "killed", "survived", "timed out"
 DOUBTFUL = "doubtful"
 """Survived in a fork, and is still to be tried with imports of its own."""
 NOTHING_FAILED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-SPARE_S = 30.0
-"""Seconds for imports, and for tests that wait for an event that never comes."""
-SLOWER = 5.0
+IMPORTS_S = 20.0
+SPARE_S = 10.0
+"""Seconds for tests that wait for an event that never comes."""
+SLOWER = 3.0
 """How much slower than when they were measured tests may be, on a machine that others use too."""
 OPTIONS = (
     *("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no"),
@@ -68,18 +69,18 @@ def results(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, str]
             others.append(trial)
             result = DOUBTFUL
         yield trial, result
-    yield from _each(others, workers, _importing)
+    yield from _each(others, workers, _importing, IMPORTS_S)
 
 
 def _each(
-    trials: Iterable[Trial], workers: int, run: Callable[[Trial], int]
+    trials: Iterable[Trial], workers: int, run: Callable[[Trial], int], imports_s: float = 0.0
 ) -> Iterator[tuple[Trial, str]]:
     """Runs each in a fork, which ends with the result of `run`."""
     waiting = iter(trials)
     running: dict[int, tuple[Trial, float]] = {}
     while True:
         while len(running) < workers and (trial := next(waiting, None)) is not None:
-            end = time.monotonic() + SPARE_S + SLOWER * trial.seconds
+            end = time.monotonic() + imports_s + SPARE_S + SLOWER * trial.seconds
             running[_forked(trial, run)] = trial, end
         if not running:
             return

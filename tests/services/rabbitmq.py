@@ -301,6 +301,25 @@ class RabbitMQ:
         self.erlang("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
 
     @contextmanager
+    def consumer_timeout(self, seconds: float) -> Iterator[None]:
+        """Let channels that are opened meanwhile close for a message that is held for so long."""
+        names = "consumer_timeout", "channel_tick_interval"
+        values = int(seconds * 1000), 200
+        before = [self.erlang(f"application:get_env(rabbit, {name})") for name in names]
+        for name, value in zip(names, values, strict=True):
+            self.erlang(f"application:set_env(rabbit, {name}, {value})")
+        try:
+            yield
+        finally:
+            for name, was in zip(names, before, strict=True):
+                self.erlang(f"application:set_env(rabbit, {name}, element(2, {was}))")
+
+    @property
+    def said(self) -> str:
+        """The node's log."""
+        return "".join(file.read_text() for file in (self.folder / "log").glob("*.log"))
+
+    @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop the node's process for a while: connections stay, and nobody answers."""
         assert self._server is not None

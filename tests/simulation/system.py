@@ -359,10 +359,15 @@ class Simulation:
         return {
             pair_in(message.body): message
             for queue in self.broker.queues
-            if queue.startswith(f"{mine}.")
+            if queue.startswith(f"{mine}.") and not self._is_of_one_connection(queue)
             for message in self.broker.held(queue)
             if message is not but
         }
+
+    def _is_of_one_connection(self, queue):
+        """Whether it holds changes of hooks, failures or accounts, and no deliveries."""
+        kind = queue.removeprefix(f"{event_queue(self.settings).name}.")
+        return kind.startswith(("changes.", "failures.", "accounts."))
 
     def _quarantined(self, key):
         return any(key in json.dumps(record) for record in self._spooled("poison.sqlite3"))
@@ -380,8 +385,8 @@ class Simulation:
                     self._violated(f"event {number} was acknowledged and is in no quarantine")
                 return
             wanted = self.wanted(event)
-        elif queue.removeprefix(f"{events}.").startswith(("changes.", "failures.", "accounts.")):
-            return  # A queue of one connection.
+        elif self._is_of_one_connection(queue):
+            return
         elif queue.startswith(events):
             wanted = {pair_in(message.body)}
         else:

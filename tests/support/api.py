@@ -1,13 +1,17 @@
 """The API before an embedded store, without a system behind it."""
 
 import base64
+import queue
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastapi.testclient import TestClient
 
 from callboard import admin
 from callboard.actors.api.backend import node_facts
+from callboard.actors.api.connections import Connections
+from callboard.actors.api.thread import ApiThread
 from callboard.actors.delivery.transports import check_hook
 from callboard.actors.messages import (
     AddSecret,
@@ -162,6 +166,19 @@ class Api:
         document = {"_id": id, "pvt_type": TYPE, "pvt_created": created, **letter, **owner}
         DeadLetterStore(self.store).add([document | fields])
         return id
+
+
+@contextmanager
+def served(api):
+    """Serves the API at a free port of this machine meanwhile, as `api.url`."""
+    ports, ended = queue.Queue(), queue.Queue()
+    connections = Connections(64)
+    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, connections)
+    server.start()
+    api.url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}"
+    yield api
+    server.stop()
+    assert ended.get(timeout=patient(20)) is None
 
 
 FINGERPRINT = "0123456789ab"

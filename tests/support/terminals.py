@@ -60,11 +60,12 @@ class Terminal:
         self._commands = 0
 
     def run(self, command, printed):
-        """Type a command that must succeed and print exactly this."""
+        """Type a command that must succeed and print exactly this. Returns what it printed."""
         mark = self._type(command)
         output, status = self._expect(rf"(?s:(.*?)){mark} (\d+)\n", command).groups()
         as_printed = re.fullmatch(pattern(printed), output)
         assert status == "0" and as_printed, f"{command!r} ended with {status}:\n{output}"
+        return output
 
     def leave_running(self, command, printed):
         """Type a command that keeps running after it has printed this."""

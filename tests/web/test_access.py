@@ -238,6 +238,13 @@ def test_a_token_of_the_envelope_that_is_no_text_is_none(api, token):
     assert api.client.put(path, json=body, params={"auth_token": ADMIN}).status_code == 201
 
 
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_an_unknown_caller_is_told_how_to_identify_itself(api, token):
+    """RFC 9110, 11.6.1: each 401 names a scheme."""
+    answer = api.call("GET", f"/v2/accounts/{CHILD}/webhooks", token=token)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+
+
 def test_a_revoked_token_is_nobodys(api, tokens):
     (facts,) = list_tokens(api.store, CHILD)
     assert revoke_token(api.store, facts.id) == facts

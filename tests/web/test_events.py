@@ -190,7 +190,8 @@ def test_the_openapi_document_is_served_and_tells_of_errors(api):
     assert {"201", "400", "401", "403", "409"} <= create["responses"].keys()
     body = create["requestBody"]["content"]["application/json"]["schema"]
     Draft202012Validator.check_schema(body)
-    assert body["properties"]["data"]["required"] == ["hook", "name", "uri"]
+    assert body["properties"]["data"] == {"$ref": "#/components/schemas/NewHook"}
+    assert document["components"]["schemas"]["NewHook"]["required"] == ["hook", "name", "uri"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             assert operation["tags"], (method, path)

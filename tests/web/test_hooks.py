@@ -2,10 +2,12 @@
 
 import base64
 import json
+import time
 
 import pytest
 
 from callboard.config.settings import KazooSettings, ModuleSettings, Settings
+from callboard.webhooks.values.kazoo_names import gregorian_s
 from support.api import ADMIN, CHILD, OTHER, PARENT, Api
 from support.stores import Meddled
 
@@ -122,6 +124,41 @@ def test_texts_are_not_made_of_other_values(value, api):
         "name": ["type"],
         "custom_data.a": ["type"],
     }
+
+
+def test_what_a_listing_shows_of_a_hook(api):
+    made = api.add_hook(group="g", paused=True, custom_data={"a": "b"})
+    assert api.data("GET", HOOKS) == [
+        {
+            "id": made["id"],
+            "hook": "channel_create",
+            "name": "n",
+            "uri": "https://hooks.example.com/a",
+            "group": "g",
+            "paused": True,
+            "enabled": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_change_has_its_time(api, method):
+    id = api.add_hook()["id"]
+    old = api.store.get("webhooks", id)
+    api.store.save("webhooks", old | {"pvt_modified": 5, "pvt_created": 5})
+    api.data(method, f"{HOOKS}/{id}", HOOK | {"name": "m"})
+    stored = api.store.get("webhooks", id)
+    assert stored["pvt_modified"] == pytest.approx(gregorian_s(time.time()), abs=60)
+    assert stored["pvt_created"] == 5
+
+
+def test_the_clusters_blacklist_is_that_of_kazoo(api):
+    """system_config/kazoo_web, as in Kazoo's kz_web."""
+    blacklist = {"client": {"blacklist": {"hosts": ["bad.example"]}}}
+    api.store.ensure_database("system_config")
+    api.store.save("system_config", {"_id": "kazoo_web", "default": blacklist})
+    found = problems(api.call("PUT", HOOKS, HOOK | {"uri": "https://bad.example/"}))
+    assert "on the cluster's blacklist" in str(found["uri"])
 
 
 def test_dots_within_a_name_are_escaped_in_paths(api):

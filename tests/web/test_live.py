@@ -9,6 +9,7 @@ from itertools import islice
 
 import pytest
 import requests
+from structlog.testing import capture_logs
 
 from callboard.actors.api.connections import Connections
 from callboard.actors.api.thread import ApiThread
@@ -148,6 +149,8 @@ def test_history_comes_first_and_then_ticks(watched):
          "waiting": 3}
     ]  # fmt: skip
     assert (tick["problems"], tick["node"]) == ([], watched.backend.node.name)
+    asked = {(path, type(message)) for path, message in watched.backend.asked}
+    assert asked == {("", GetTree), ("metrics", GetFigures), ("metrics", GetHealth)}
 
 
 def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
@@ -228,7 +231,9 @@ def test_a_slow_reader_is_dropped_and_the_others_go_on(watched):
         assert len(await first(quick, 30)) == 30
         return [frame async for frame in slow]
 
-    assert 0 < len(asyncio.run(run())) <= AHEAD
+    with capture_logs() as logs:
+        assert 0 < len(asyncio.run(run())) <= AHEAD
+    assert [log["event"] for log in logs] == ["live_reader_dropped"]
 
 
 def test_there_are_so_many_pages_and_no_more(watched):
@@ -255,7 +260,9 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
         watched.backend.answers[GetFigures] = snapshot(1)
         return await first(looks.watch(), 2)
 
-    assert len(asyncio.run(run())) == 2
+    with capture_logs() as logs:
+        assert len(asyncio.run(run())) == 2
+    assert [(log["event"], log["log_level"]) for log in logs] == [("live_sampler_failed", "error")]
 
 
 def test_a_reader_that_takes_nothing_is_left():

@@ -9,7 +9,7 @@ from callboard.actors.messages import RefusedByActor
 from callboard.adapters.repositories.posted_events import DATABASE
 from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
-from callboard.config.settings import AmqpSettings, ApiSettings, Settings
+from callboard.config.settings import AmqpSettings, ApiSettings, ModuleSettings, Settings
 from support.api import ADMIN, OTHER, PARENT, WITH_EVENTS, Api
 from support.stores import Meddled, refuse
 
@@ -337,3 +337,44 @@ def test_a_token_may_be_in_any_place(api, place):
     assert answer.status_code == (202 if place else 401)
     echoed = "params" in place or "json" in place
     assert answer.json().get("auth_token") == (ADMIN if echoed else None)
+
+
+ORDERS = ModuleSettings(
+    id="order_paid",
+    exchange="callboard",
+    bindings=("order.*",),
+    account="Account-ID",
+    only={"Event-Name": "order.paid"},
+    fields={"order": "Data.order"},
+    schema={"required": ["order"], "properties": {"order": {"type": "integer"}}},
+    validate="reject",
+)
+
+
+def test_a_post_that_a_schema_does_not_allow_is_refused(tmp_path):
+    settings = evolve(WITH_EVENTS, modules=(ORDERS,))
+    api = Api(tmp_path, settings)
+    wrong = EVENT | {"payload": {"order": "17"}}
+    for data, place in ((wrong, "payload"), ([EVENT, wrong], "1.payload")):
+        answer = post(api, data)
+        assert answer.status_code == 400
+        assert answer.json()["data"] == {
+            place: {
+                "schema": {
+                    "message": "the payload does not match the schema of order_paid: "
+                    "order: '17' is not of type 'integer'"
+                }
+            }
+        }
+    assert api.backend.published == []
+    # Neither with the event's key, nor with the values that the module responds to.
+    for name in ("order.sent", "paid"):
+        assert post(api, wrong | {"name": name}, None).status_code == 202
+    assert post(api).status_code == 202
+    assert len(api.backend.published) == 3
+
+
+@pytest.mark.parametrize("change", [{"validate": "mark"}, {"exchange": "shop"}])
+def test_a_schema_of_other_events_or_that_marks_refuses_no_post(tmp_path, change):
+    api = Api(tmp_path, evolve(WITH_EVENTS, modules=(evolve(ORDERS, **change),)))
+    assert post(api, EVENT | {"payload": {"order": "17"}}).status_code == 202

@@ -16,10 +16,13 @@ from callboard.actors.messages import (
     NoAnswer,
     RefusedByActor,
 )
+from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.views import ALL
 from callboard.webhooks.deliveries.signing import parse_secret
 from callboard.webhooks.values.kazoo_names import gregorian_s
 from services.rabbitmq import wait_until
-from support.api import CHILD, PARENT, whole_system
+from support.api import CHILD, PARENT, Api, whole_system
+from support.stores import Meddled
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 LETTERS = f"{HOOKS}/dead_letters"
@@ -378,6 +381,8 @@ def test_a_time_that_is_none_is_refused(api, name, written):
         ({"created_to": "101"}, ["l2", "l1"]),
         ({"created_from": "101", "created_to": "101"}, ["l2"]),
         ({"created_from": "103"}, []),
+        ({"created_from": "0"}, ["l3", "l2", "l1"]),
+        ({"created_to": "0"}, []),
     ],
 )
 def test_dead_letters_of_a_time_are_found(api, query, ids):
@@ -408,6 +413,23 @@ def test_dead_letters_are_searched_and_counted(api):
     assert found(every, "kind=event") == []
     assert found(every, f"account_id={PARENT}&text=timeout") == ["two"]
     assert api.call("GET", f"{own}/count?kind=x").status_code == 400
+
+
+def test_only_dead_letters_of_the_time_are_read(tmp_path):
+    """There may be millions, and the store has an index by time."""
+
+    class Reading(Meddled):
+        def view(self, *arguments, **options):
+            if arguments[1] == "dead_letters/by_time":
+                read.append((options["start"][0], options["end"]))
+            return self._store.view(*arguments, **options)
+
+    read, store = [], EmbeddedStore(tmp_path / "store.sqlite3", views=ALL)
+    api = Api(Reading(store))
+    api.add_letter("l")
+    api.data("GET", "/v2/callboard/dead_letters?created_from=101&created_to=103")
+    assert read == [(103, [101])]
+    store.close()
 
 
 @pytest.mark.parametrize("path", [LETTERS, "/v2/callboard/dead_letters"])

@@ -211,7 +211,7 @@ values = st.recursive(
         max_size=4,
     )
 )
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=examples(3), deadline=None)
 def test_what_is_exported_is_read_as_the_same(members):
     documents = [stored(f"h{n}", **more) for n, more in enumerate(members)]
     text = "".join(toml_text(map(table_of, documents), {}))

@@ -52,11 +52,11 @@ def installed(plugins, monkeypatch):
         lines = [f"{name} = {target}\n" for name, target in entry_points.items()]
         (info / "entry_points.txt").write_text("[callboard.modules]\n" + "".join(lines))
         importlib.invalidate_caches()
-        discovery._installed.cache_clear()
+        discovery._entry_points.cache_clear()
 
     yield install
     monkeypatch.undo()
-    discovery._installed.cache_clear()
+    discovery._entry_points.cache_clear()
 
 
 KAZOO_S = [
@@ -168,12 +168,12 @@ def test_of_two_modules_with_one_id_the_first_counts(installed):
 def test_a_file_of_the_folder_is_found(plugins, monkeypatch):
     folder = plugins(own_module=OWN.format(id="own", event="own"))
     monkeypatch.setattr(kazoo, "__path__", [*kazoo.__path__, str(folder)])
-    discovery._installed.cache_clear()
+    discovery._kazoos.cache_clear()
     try:
         assert ids(discover()) == sorted([*KAZOO_S, "own"])
         assert discover().sources["own"] == "file"
     finally:
-        discovery._installed.cache_clear()
+        discovery._kazoos.cache_clear()
 
 
 SHOP = EventExchange("shop", durable=True)

@@ -23,9 +23,15 @@ _HEADERS: Schema = {"type": "object", "additionalProperties": {"type": "string"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 
 
-def _object(required: Mapping[str, Schema], more: Mapping[str, Schema] | None = None) -> Schema:
-    """An object with these members, and perhaps those of `more`."""
+def _object(
+    required: Mapping[str, Schema], more: Mapping[str, Schema] | None = None, title: str = ""
+) -> Schema:
+    """An object with these members, and perhaps those of `more`.
+
+    `title`: the name of its component in the document.
+    """
     return {
+        **({"title": title} if title else {}),
         "type": "object",
         "required": list(required),
         "properties": {**required, **(more or {})},
@@ -39,9 +45,11 @@ def list_of(schema: Schema) -> Schema:
 
 def deleted(schema: Schema) -> Schema:
     """The same, as the response to its deletion."""
-    mark = _object({"deleted": {"type": "boolean", "enum": [True]}})
+    mark = _object({"deleted": {"type": "boolean", "enum": [True]}}, title="Deleted")
+    title = {"title": f"Deleted{schema['title']}"} if "title" in schema else {}
     return {
         **schema,
+        **title,
         "required": [*schema["required"], "_read_only"],
         "properties": {**schema["properties"], "_read_only": mark},
     }
@@ -49,18 +57,24 @@ def deleted(schema: Schema) -> Schema:
 
 # Documents of other programs may hold anything, so that only Callboard's own members are typed.
 
+_OF_HOOKS: Mapping[str, Schema] = {
+    "hook": _TEXT,
+    "name": _TEXT,
+    "uri": _TEXT,
+    "group": {},
+    "paused": _FLAG,
+    "disable_reason": _TEXT,
+}
 HOOK: Schema = {
-    **_object({"id": _TEXT}, {"disable_reason": _TEXT}),
+    **_object({"id": _TEXT}, {**_OF_HOOKS, "enabled": {}}, "Hook"),
     "description": "The hook's members, as sent.",
     "additionalProperties": True,
 }
 HOOK_OF_ANY_ACCOUNT: Schema = {
     **HOOK,
+    "title": "HookOfAnyAccount",
     "required": ["id", "account_id"],
     "properties": {**HOOK["properties"], "account_id": _TEXT_OR_NULL},
-}
-_LISTED: Mapping[str, Schema] = {
-    name: {} for name in ("hook", "name", "uri", "group", "paused", "disable_reason")
 }
 BULK = _object(
     {
@@ -74,14 +88,16 @@ BULK = _object(
         "unchanged": {"type": "integer"},
         "refused": {"type": "object", "additionalProperties": _TEXT},
         "dry_run": {"type": "boolean"},
-    }
+    },
+    title="HooksChanged",
 )
-LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _LISTED)
+LISTED_HOOK = _object({"id": _TEXT, "enabled": {}}, _OF_HOOKS, "ListedHook")
 LISTED_HOOK_OF_ANY_ACCOUNT = _object(
     {"id": _TEXT, "enabled": {}, "account_id": _TEXT_OR_NULL},
-    {**_LISTED, "created": _TIME, "modified": _TIME},
+    {**_OF_HOOKS, "created": _TIME, "modified": _TIME},
+    "ListedHookOfAnyAccount",
 )
-COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}})
+COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}}, title="Count")
 
 ATTEMPT = _object(
     {"id": _TEXT, "timestamp": _TIME},
@@ -105,6 +121,7 @@ ATTEMPT = _object(
         "resp_body": _TEXT,
         "duration_ms": _NUMBER,
     },
+    "Attempt",
 )
 _MS: Schema = {"type": ["integer", "null"], "description": "Milliseconds."}
 _COUNTED: Mapping[str, Schema] = {
@@ -119,8 +136,9 @@ STATISTICS = _object(
         **_COUNTED,
         "since": _TIME,
         "until": _TIME,
-        "steps": list_of(_object({"at": _TIME, **_COUNTED})),
-    }
+        "steps": list_of(_object({"at": _TIME, **_COUNTED}, title="StatisticsStep")),
+    },
+    title="Statistics",
 )
 
 _LETTER: Mapping[str, Schema] = {
@@ -139,7 +157,7 @@ _EVERY_LETTER: Mapping[str, Schema] = {
     "kind": {"type": "string", "enum": [DELIVERY, EVENT]},
     "reason": _TEXT,
 }
-LISTED_LETTER = _object(_EVERY_LETTER, _LETTER)
+LISTED_LETTER = _object(_EVERY_LETTER, _LETTER, "ListedDeadLetter")
 LETTER = _object(
     _EVERY_LETTER,
     {
@@ -157,8 +175,9 @@ LETTER = _object(
         "body": _TEXT,
         "body_base64": _TEXT,
         "body_bytes": _NUMBER,
-        "history": list_of(_object({"at_ms": _NUMBER, "outcome": _TEXT})),
+        "history": list_of(_object({"at_ms": _NUMBER, "outcome": _TEXT}, title="PastTry")),
     },
+    "DeadLetter",
 )
 ACTED_ON = _object(
     {
@@ -168,7 +187,8 @@ ACTED_ON = _object(
             "description": "The reasons, by id.",
             "additionalProperties": {"type": "string"},
         },
-    }
+    },
+    title="ActedOn",
 )
 
 REPLAY = _object(
@@ -187,6 +207,7 @@ REPLAY = _object(
         "dry_run": _FLAG,
     },
     {"reason": _TEXT},
+    "Replay",
 )
 TESTED = schema_of(admin.HookTested)
 _WAITING = list_of(
@@ -202,7 +223,8 @@ _WAITING = list_of(
             "most_tries": _NUMBER,
             "due": _TIME,
             "reason": _TEXT,
-        }
+        },
+        title="WaitingDelivery",
     )
 )
 WAITING = _object(
@@ -216,10 +238,12 @@ WAITING = _object(
                     "paused": {"type": "boolean"},
                     "count": _NUMBER,
                     "deliveries": _WAITING,
-                }
+                },
+                title="WaitingQueue",
             )
         ),
-    }
+    },
+    title="WaitingDeliveries",
 )
 RETRIED_NOW = _object(
     {
@@ -231,9 +255,10 @@ RETRIED_NOW = _object(
             "additionalProperties": {"type": "string"},
         },
         "done": {"type": "boolean"},
-    }
+    },
+    title="DeliveriesRetried",
 )
-CANCELLED = _object({"id": _TEXT})
+CANCELLED = _object({"id": _TEXT}, title="DeliveriesCancelled")
 """The hook whose deliveries were cancelled."""
 
 _KIND: Schema = {"type": "string", "enum": [HMAC_SHA256, ED25519]}
@@ -244,9 +269,12 @@ SECRET = _object(
         "since": _TIME,
         "public_key": _TEXT_OR_NULL,
         "until": {"type": ["integer", "null"]},
-    }
+    },
+    title="Secret",
 )
-NEW_SECRET = _object({"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT})
+NEW_SECRET = _object(
+    {"fingerprint": _TEXT, "kind": _KIND}, {"secret": _TEXT, "public_key": _TEXT}, "NewSecret"
+)
 
 PREVIEW = _object(
     {
@@ -259,7 +287,8 @@ PREVIEW = _object(
         "content_type": _TEXT,
         "body": _TEXT,
         "transform_error": _TEXT,
-    }
+    },
+    title="Preview",
 )
 
 PORTAL_LINK = _object(
@@ -269,9 +298,10 @@ PORTAL_LINK = _object(
         "account_id": _TEXT,
         "rights": {"type": "string", "enum": [*RIGHTS]},
         "until": _TIME,
-    }
+    },
+    title="PortalLink",
 )
-LINKS_REVOKED = _object({"account_id": _TEXT})
+LINKS_REVOKED = _object({"account_id": _TEXT}, title="LinksRevoked")
 
 DEFINITION = _object(
     {"id": _TEXT, "name": _TEXT, "description": _TEXT},
@@ -280,16 +310,21 @@ DEFINITION = _object(
         "schema": {"type": "object", "description": "JSON schema of the payload."},
         "samples": list_of({"type": "object", "additionalProperties": True}),
     },
+    "EventType",
 )
 SAMPLES = list_of({"type": "object", "additionalProperties": True})
 TEXTS = list_of(_TEXT)
-POSTED: Schema = {"anyOf": [_object({"id": _TEXT}), list_of(_object({"id": _TEXT}))]}
+_POSTED = _object({"id": _TEXT}, title="EventPosted")
+POSTED: Schema = {"anyOf": [_POSTED, list_of(_POSTED)]}
 """The id of an event, or those of a list of events."""
 ENABLED: Schema = {"type": "string", "enum": ["hooks updated"]}
 
 TREE = schema_of(TreeNode)
 _REASONS = list_of(
-    _object({"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}})
+    _object(
+        {"kind": _TEXT, "what": _TEXT, "since": {"type": "string", "format": "date-time"}},
+        title="Reason",
+    )
 )
 HEALTH = _object(
     {
@@ -297,7 +332,8 @@ HEALTH = _object(
         "problems": TEXTS,
         "details": _REASONS,
         "degraded": _REASONS,
-    }
+    },
+    title="Health",
 )
 FIGURES = schema_of(Snapshot)
 ENDPOINTS = list_of(schema_of(EndpointSeen))
@@ -309,16 +345,19 @@ MODULES = list_of(
             "name": _TEXT,
             "description": _TEXT,
             "events": TEXTS,
-            "bindings": list_of(_object({"exchange": _TEXT, "routing_key": _TEXT})),
-        }
+            "bindings": list_of(
+                _object({"exchange": _TEXT, "routing_key": _TEXT}, title="Binding")
+            ),
+        },
+        title="EventModule",
     )
 )
-SETTINGS = list_of(_object({"key": _TEXT, "value": _TEXT}))
+SETTINGS = list_of(_object({"key": _TEXT, "value": _TEXT}, title="Setting"))
 _FACTS = components(TokenFacts)["TokenFacts"]
 TOKENS = list_of(schema_of(TokenFacts))
-TOKEN_REVOKED = deleted(_FACTS)
-NEW_TOKEN = _object({**_FACTS["properties"], "token": _TEXT})
-PUBLISHED = _object({"published": _NUMBER})
+TOKEN_REVOKED = deleted({**_FACTS, "title": "TokenFacts"})
+NEW_TOKEN = _object({**_FACTS["properties"], "token": _TEXT}, title="NewToken")
+PUBLISHED = _object({"published": _NUMBER}, title="Published")
 
 _COMMANDS = (
     admin.ConfiguredHooks,

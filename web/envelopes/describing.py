@@ -37,7 +37,7 @@ SUCCESS: dict[str, Any] = {
     "required": ["data", "status", "request_id", "timestamp", "node"],
     "properties": {
         "data": {},
-        "status": {"type": "string", "enum": ["success"]},
+        "status": {"const": "success"},
         "revision": {"type": "string"},
         "page_size": {"type": "integer"},
         "start_key": {"type": "string"},
@@ -52,7 +52,7 @@ ERROR: dict[str, Any] = {
     "required": ["data", "status", "error", "message", "request_id"],
     "properties": {
         "data": {},
-        "status": {"type": "string", "enum": ["error"]},
+        "status": {"const": "error"},
         "error": {"type": "string", "description": "The HTTP status."},
         "message": {"type": "string"},
         **_COMMON,
@@ -136,6 +136,7 @@ FILTERS: list[dict[str, Any]] = [
         "style": "form",
         "explode": True,
         "schema": {
+            "title": "Filters",
             "type": "object",
             "propertyNames": {"pattern": "^filter_."},
             "additionalProperties": {"type": "string"},
@@ -247,10 +248,18 @@ def hook_change(description: str, *, partial: bool = False) -> dict[str, Any]:
 
 
 def hook_body(description: str, *, partial: bool = False) -> dict[str, Any]:
-    """The request's body: an envelope with a hook."""
+    """The request's body: an envelope with a hook.
+
+    Without defaults: clients made from the document would send them, over what a hook has already,
+    and over those of its event's module.
+    """
     schema = {k: v for k, v in hook_schema().items() if k != "$schema"}
     properties = {
-        name: {k: v for k, v in member.items() if k not in ("support_level", "kazoo-validation")}
+        name: {
+            k: v
+            for k, v in member.items()
+            if k not in ("support_level", "kazoo-validation", "default")
+        }
         for name, member in schema["properties"].items()
     }
     properties["rate_limit"] = {
@@ -258,10 +267,10 @@ def hook_body(description: str, *, partial: bool = False) -> dict[str, Any]:
         "minimum": LEAST_RATE,
         "exclusiveMaximum": MOST_RATE,
     }
-    hook = {**schema, "properties": properties}
     if partial:
-        del hook["required"]
-    return body_of(hook, description)
+        del schema["required"]
+    title = "HookChange" if partial else "NewHook"
+    return body_of({**schema, "title": title, "properties": properties}, description)
 
 
 def body_of(data: Mapping[str, Any], description: str) -> dict[str, Any]:
@@ -294,6 +303,7 @@ def members_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
 MOST_EVENTS = 1000
 """The most events of one request."""
 POSTED_EVENT: dict[str, Any] = {
+    "title": "PostedEvent",
     "type": "object",
     "required": ["name", "payload"],
     "properties": {
@@ -328,10 +338,11 @@ POST_EVENTS: dict[str, Any] = {
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI document with what all paths have in common.
 
-    Without the framework's errors, which Callboard replaces.
+    Without the framework's errors and their schemas, which Callboard replaces.
     """
     shared = document.setdefault("components", {})
     schemas = {**shared.get("schemas", {}), **COMPONENTS, "Error": ERROR}
+    document["paths"] = _named(document["paths"], schemas)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     shared["schemas"] = schemas
@@ -343,3 +354,26 @@ def completed(document: dict[str, Any]) -> dict[str, Any]:
             for status, described in errors(408, 413).items():
                 responses.setdefault(str(status), described)
     return document
+
+
+def _named(part: Any, schemas: dict[str, Any]) -> Any:
+    """The part with a reference for each schema that has a title, which becomes a component.
+
+    So that clients made from the document have one class for what many paths show. The
+    framework's own titles are those of parameters, which need no class.
+    """
+    if isinstance(part, list):
+        return [_named(one, schemas) for one in part]
+    if not isinstance(part, dict):
+        return part
+    inner = {key: _named(one, schemas) for key, one in part.items()}
+    if inner.get("type") != "object":
+        return inner
+    if "properties" not in inner:  # of anything, which some generators take for an empty object
+        inner.setdefault("additionalProperties", True)
+    title = inner.pop("title", "")
+    if not title:
+        return inner
+    if schemas.setdefault(title, inner) != inner:
+        raise ValueError(f"two schemas have the title {title}")
+    return {"$ref": f"#/components/schemas/{title}"}

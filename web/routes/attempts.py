@@ -41,7 +41,7 @@ _TEXTS = ("req_body", "resp_body", QUERY)
     openapi_extra=ATTEMPT_SEARCH,
     responses=shows(list_of(ATTEMPT)),
 )
-def account_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def list_attempts(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest first, across all months of the period; generic filters apply.
 
     `text` finds what became of an event: its id or reference, or an order's number, for example.
@@ -55,7 +55,7 @@ def account_attempts(request: Request, account: TheAccount, backend: TheBackend)
     openapi_extra=ATTEMPT_SEARCH,
     responses=shows(list_of(ATTEMPT)),
 )
-def hook_attempts(
+def list_attempts_of_hook(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """Newest first, across all months of the period; generic filters apply.
@@ -92,7 +92,7 @@ def show_attempt(
     openapi_extra=STATISTICS_PERIOD,
     responses=shows(STATISTICS),
 )
-def hook_statistics(
+def show_statistics(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """Succeeded and failed attempts, and how long they took, over a period: by default a day.

@@ -45,12 +45,10 @@ _BODY = body_of(
             "prune": {
                 "description": "Remove the account's other hooks.",
                 "type": "boolean",
-                "default": False,
             },
             "dry_run": {
                 "description": "Only show the difference.",
                 "type": "boolean",
-                "default": False,
             },
         },
     },
@@ -64,7 +62,7 @@ _BODY = body_of(
     openapi_extra=_BODY,
     responses=changes(BULK),
 )
-def bulk(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def change_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Adds, changes and, with `prune`, removes hooks; those that are as declared stay untouched.
 
     `refused` has the reasons by id; the other changes are made. Secrets stay as they are.

@@ -68,7 +68,7 @@ _ACTION = body_of(
     openapi_extra=LETTERS,
     responses=shows(list_of(LISTED_LETTER)),
 )
-def account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def list_dead_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Newest first, without their bodies; generic filters apply."""
     return _list(request, backend, account.id)
 
@@ -79,7 +79,7 @@ def account_letters(request: Request, account: TheAccount, backend: TheBackend) 
     openapi_extra=LETTER_COUNT,
     responses=shows(COUNT),
 )
-def count_account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def count_dead_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Those that the listing would find; `more`: there may be others, as only 20,000 are read."""
     return _count(request, backend, account.id)
 
@@ -90,13 +90,13 @@ def count_account_letters(request: Request, account: TheAccount, backend: TheBac
     openapi_extra=_ACTION,
     responses=changes(ACTED_ON),
 )
-def act_on_account(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def act_on_dead_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """A delivery goes to its hook as it is now, with the same webhook-id and all attempts."""
     return _act(request, backend, account.id)
 
 
 @router.get(_OF_ACCOUNT + "/{letter_id}", summary="Show a dead letter", responses=shows(LETTER))
-def account_letter(
+def show_dead_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
     """The content and its history, without secrets and signatures."""
@@ -108,7 +108,7 @@ def account_letter(
     summary="Purge a dead letter",
     responses=changes(deleted(LETTER)),
 )
-def purge_account_letter(
+def purge_dead_letter(
     request: Request, account: TheAccount, backend: TheBackend, letter_id: LetterId
 ) -> Response:
     """Permanently."""
@@ -122,7 +122,7 @@ def purge_account_letter(
     openapi_extra=ALL_LETTERS,
     responses=shows(list_of(LISTED_LETTER)),
 )
-def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def list_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Newest first, without their bodies; generic filters apply."""
     return _list(request, backend, request.query_params.get("account_id") or None)
 
@@ -134,7 +134,7 @@ def all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Respon
     openapi_extra=ALL_LETTER_COUNT,
     responses=shows(COUNT),
 )
-def count_all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def count_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """As those of an account, of all."""
     return _count(request, backend, request.query_params.get("account_id") or None)
 
@@ -146,7 +146,7 @@ def count_all_letters(request: Request, _caller: Admin, backend: TheBackend) -> 
     openapi_extra=_ACTION,
     responses=changes(ACTED_ON),
 )
-def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def act_on_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """An event goes to the nodes' queue again."""
     return _act(request, backend, None)
 
@@ -157,7 +157,7 @@ def act_on_all(request: Request, _caller: Admin, backend: TheBackend) -> Respons
     summary="Show a dead letter or quarantined event",
     responses=shows(LETTER),
 )
-def any_letter(
+def show_any_dead_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
 ) -> Response:
     """With all stored data."""
@@ -170,7 +170,7 @@ def any_letter(
     summary="Purge a dead letter or quarantined event",
     responses=changes(deleted(LETTER)),
 )
-def purge_any_letter(
+def purge_any_dead_letter(
     request: Request, _caller: Admin, backend: TheBackend, letter_id: LetterId
 ) -> Response:
     """Permanently."""

@@ -35,7 +35,7 @@ _WELL: dict[int | str, dict[str, Any]] = {
                     "type": "object",
                     "required": ["status"],
                     "properties": {
-                        "status": {"type": "string", "enum": ["ok"]},
+                        "status": {"const": "ok"},
                         "uptime_s": {"type": "number"},
                     },
                 }

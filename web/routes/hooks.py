@@ -60,7 +60,7 @@ _REENABLING = body_of(
     {
         "type": "object",
         "required": ["re-enable"],
-        "properties": {"re-enable": {"enum": [True, "true"]}},
+        "properties": {"re-enable": {"type": "boolean", "enum": [True]}},
     },
     "That it is meant.",
 )

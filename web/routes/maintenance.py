@@ -120,7 +120,7 @@ _BODY: dict[str, Any] = {
     openapi_extra=_BODY,
     responses=changes(DONE),
 )
-def carry_out(
+def run_maintenance(
     request: Request,
     _caller: Admin,
     backend: TheBackend,

@@ -60,13 +60,13 @@ SORTS = ("name", "hook", "uri", "account_id")
 
 
 @router.get("/tree", summary="Show the supervision tree", responses=shows(shapes.TREE))
-def tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def show_tree(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The actors with process, start time (Unix seconds) and restarts."""
     return success(request, attrs.asdict(asked(backend, "", GetTree(), TreeNode)))
 
 
 @router.get("/health", summary="Show whether the node is ready", responses=shows(shapes.HEALTH))
-def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def show_health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """`ready`, and `problems` if it is not."""
     return success(request, asked(backend, METRICS, GetHealth(), Health).as_plain())
 
@@ -74,7 +74,7 @@ def health(request: Request, _caller: Admin, backend: TheBackend) -> Response:
 @router.get(
     "/figures", summary="Show totals, rates and percentiles", responses=shows(shapes.FIGURES)
 )
-def figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def show_figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """This node's figures, with the last ten minutes."""
     return success(request, as_plain(asked(backend, METRICS, GetFigures(), Snapshot)))
 
@@ -82,7 +82,7 @@ def figures(request: Request, _caller: Admin, backend: TheBackend) -> Response:
 @router.get(
     "/endpoints", summary="List endpoints with their circuits", responses=shows(shapes.ENDPOINTS)
 )
-def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def list_endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Endpoints whose circuit is not closed, then the busiest."""
     seen = asked(backend, METRICS, GetFigures(), Snapshot).endpoints
     return success(request, [attrs.asdict(one) for one in seen])
@@ -97,7 +97,7 @@ def endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response
     openapi_extra=HOOK_SEARCH,
     responses=shows(shapes.list_of(shapes.LISTED_HOOK_OF_ANY_ACCOUNT)),
 )
-def hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def list_all_hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """By account and id, or by `sort`, page by page. A page has the dates of its hooks, too.
 
     To sort them, at most 20,000 are read.
@@ -121,7 +121,7 @@ def hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     openapi_extra=HOOK_COUNT,
     responses=shows(shapes.COUNT),
 )
-def hook_count(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def count_all_hooks(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Those that the listing would find; `more`: there may be others, as only 20,000 are read."""
     query = request.query_params
     rows = _hook_rows(backend, query, Paging(None))
@@ -220,7 +220,7 @@ def _listed(row: Row, document: Mapping[str, Any]) -> dict[str, Any]:
 @router.get(
     "/hooks/problems", summary="List hooks that cannot fire", responses=shows(shapes.HOOK_PROBLEMS)
 )
-def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def list_hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """Enabled stored hooks that cannot fire, with the reason; `loading`: there may be more."""
     found = asked(backend, HOOK_LISTENER, ListHookProblems(), HookProblems)
     return success(request, attrs.asdict(found))
@@ -232,7 +232,7 @@ def hook_problems(request: Request, _caller: Admin, backend: TheBackend) -> Resp
     openapi_extra=IF_NONE_MATCH,
     responses=shows(shapes.HOOK_OF_ANY_ACCOUNT, revision=True),
 )
-def hook(
+def show_any_hook(
     request: Request,
     _caller: Admin,
     backend: TheBackend,
@@ -250,7 +250,7 @@ def hook(
 
 
 @router.get("/modules", summary="List the event modules", responses=shows(shapes.MODULES))
-def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def list_modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The modules that hooks may name, with their bindings."""
     return success(
         request,
@@ -268,7 +268,7 @@ def modules(request: Request, _caller: Admin, backend: TheBackend) -> Response:
 
 
 @router.get("/settings", summary="Show the settings", responses=shows(shapes.SETTINGS))
-def settings(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def show_settings(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """This node's effective settings; secrets are masked."""
     shown = [{"key": key, "value": value} for key, value in backend.node.settings]
     return success(request, shown)
@@ -289,6 +289,7 @@ _TOKEN = body_of(
 
 @router.get(
     "/tokens",
+    name="list_tokens",
     summary="List tokens",
     openapi_extra=TOKEN_PAGES,
     responses=shows(shapes.TOKENS),
@@ -320,7 +321,7 @@ def _tokens(
     openapi_extra=_TOKEN,
     responses=changes(shapes.NEW_TOKEN, 201),
 )
-def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def create_token(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The token is shown only in this response."""
     data = data_of(request)
     check_members(data, members_of(_TOKEN))
@@ -333,7 +334,10 @@ def new_token(request: Request, _caller: Admin, backend: TheBackend) -> Response
 
 
 @router.delete(
-    "/tokens/{token_id}", summary="Revoke a token", responses=changes(shapes.TOKEN_REVOKED)
+    "/tokens/{token_id}",
+    name="revoke_token",
+    summary="Revoke a token",
+    responses=changes(shapes.TOKEN_REVOKED),
 )
 def revoke(
     request: Request,
@@ -372,13 +376,13 @@ _MESSAGE = body_of(
     openapi_extra=_MESSAGE,
     responses=changes(shapes.PUBLISHED, 202),
 )
-async def publish(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+async def publish_message(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """The message is persistent and confirmed; `unroutable`: it reached no queue."""
     data = data_of(request)
     check_members(data, members_of(_MESSAGE))
     exchange, key = member(data, "exchange", str), member(data, "routing_key", str)
     for name, text in (("exchange", exchange), ("routing_key", key)):
-        if len(text.encode(errors="replace")) > 255:
+        if len(text.encode()) > 255:
             raise invalid_member(name, "maxLength", "holds 255 bytes at most", target=255)
     body = json.dumps(member(data, "body", dict)).encode()
     if await published(request, [(exchange, key, body, "application/json")]):

@@ -53,7 +53,7 @@ _LINK = body_of(
     openapi_extra=_LINK,
     responses=changes(PORTAL_LINK, 201),
 )
-def new_link(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def create_link(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """For the account's hooks and nothing else, until its end; the response alone shows it.
 
     `token` serves requests to the API as well. Not for callers who have a link themselves.

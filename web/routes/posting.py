@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
+from callboard.adapters.broker.topic import matches
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
 from callboard.web.access.admission import POSTS
 from callboard.web.access.callers import (
@@ -40,11 +41,13 @@ from callboard.web.errors import (
     over_rate,
 )
 from callboard.web.operations.actor_requests import bad_argument, check_members, member, published
-from callboard.webhooks.events.event import too_deep
+from callboard.webhooks.events.event import PoisonEvent, parse_event, too_deep
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
+from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.hops import HOPS_HEADER, MAX_HOPS
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
+from callboard.webhooks.modules.samples import NoDirectory
 from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -110,7 +113,8 @@ async def post_events(request: Request) -> Response:
 
     202 means that all of them are on the broker's disk. The same `Idempotency-Key` and body return
     the same response for 24 hours. At least once: repeats have the same webhook-id. The events of
-    a list have one account; if one of them is invalid, none is published. 508: it was posted
+    a list have one account; if one of them is invalid, also by the schema of a `[[modules]]` table
+    that rejects such events, none is published. 508: it was posted
     because of a delivery of ours, which was posted because of another, and so on.
     """
     # It runs without a thread, as far as nothing blocks, and waits without a slot.
@@ -210,7 +214,23 @@ def _post_of(request: Request, caller: Caller, now: float) -> _Post:
     ]
     if len({event.account_id for event in events}) > 1:
         raise invalid_member("data", "error", "the events of a list must have one account")
+    for number, event in enumerate(events):
+        if fault := _rejection(backend_of(request).node.rejecting, event):
+            raise invalid_member(f"{prefix.format(number)}payload", "schema", fault)
     return _Post(events, isinstance(exact, list))
+
+
+def _rejection(modules: Sequence[BusModule], event: PostedEvent) -> str:
+    """Why one of these modules would quarantine the event; empty if none would."""
+    for module in modules:
+        if any(matches(key, event.routing_key) for key in module.keys):
+            try:
+                message = parse_event(event.body, None, None, EXCHANGE.name, event.routing_key)
+                if module.responds_to(message):
+                    module.firing(message, NoDirectory())
+            except PoisonEvent as problem:
+                return str(problem)
+    return ""
 
 
 def _ids(id: str, count: int) -> list[str]:

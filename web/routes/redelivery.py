@@ -80,7 +80,9 @@ RunId = Annotated[str, Path(description="The id from the PUT's response.")]
     openapi_extra=_REPLAY,
     responses={**changes(REPLAY, 202), **_REUSED},
 )
-def replay(request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId) -> Response:
+def start_replay(
+    request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
+) -> Response:
     """From their stored attempts, to the hook as it is now, with the same webhook-ids."""
     data = data_of(request)
     check_members(data, _MEMBERS)
@@ -185,7 +187,7 @@ def _shown(progress: Progress) -> dict[str, Any]:
     openapi_extra=WAITING_SEARCH,
     responses={**shows(WAITING), **_NO_INDEX},
 )
-def account_waiting(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def list_account_deliveries(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """As those of a hook, of all hooks of the account."""
     return _list_waiting(request, backend, account, None)
 
@@ -196,7 +198,7 @@ def account_waiting(request: Request, account: TheAccount, backend: TheBackend) 
     openapi_extra=WAITING_SEARCH,
     responses={**shows(WAITING), **_NO_INDEX},
 )
-def list_waiting(
+def list_deliveries(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """`deliveries`, by the time they are due, are in the retry queue: those that this node has
@@ -271,7 +273,7 @@ def _waiting(one: admin.WaitingDelivery) -> dict[str, Any]:
     summary="Send a hook's deliveries now that wait in the retry queue",
     responses={**changes(RETRIED_NOW), **_DISABLED},
 )
-def retry_now(
+def retry_deliveries(
     request: Request, account: TheAccount, backend: TheBackend, hook_id: HookId
 ) -> Response:
     """Those that this node has deferred; each has the attempts that it had left.

@@ -47,6 +47,12 @@ class BatchLedger:
         """Forget shares that no deliverer holds; returns their tags."""
         return self._released(self.shares.lost(names))
 
+    def drop(self, tags: Iterable[int]) -> None:
+        """Forget tags: their messages return to the broker."""
+        tags = [tag for tag in tags if tag in self._ids]
+        self.shares.drop(tags)
+        self._released(tags)
+
     def _released(self, tags: Iterable[int]) -> list[int]:
         released = sorted(tags)
         for id in map(self._ids.pop, released):

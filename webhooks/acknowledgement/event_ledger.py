@@ -253,9 +253,13 @@ class EventLedger(Generic[E]):
 
     def lost(self, shares: Iterable[str] = ()) -> list[int]:
         """Forget the events of these shares and of all dead deliverers; the tags to give back."""
-        tags = self._shares.lost(shares, self._gone)
+        return self.withdraw(self._shares.lost(shares, self._gone))
+
+    def withdraw(self, tags: Iterable[int]) -> list[int]:
+        """Forget those of these events that are open; the tags to give back."""
         given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
         if given_back:
+            self._shares.drop(given_back)
             self._discard_lost()
         return given_back
 

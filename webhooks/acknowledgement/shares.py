@@ -87,11 +87,16 @@ class Shares:
         found.update(name for name in names if name in self._shares)
         tags = {tag for name in found for tag in self._shares[name].tags}
         if found:
-            for name in list(self._shares):
-                self._shares[name].tags.difference_update(tags)
-                if not self._shares[name].tags:
-                    del self._shares[name]
+            self.drop(tags)
         return tags
+
+    def drop(self, tags: Iterable[int]) -> None:
+        """Forget these tags in all shares."""
+        tags = set(tags)
+        for name in list(self._shares):
+            self._shares[name].tags.difference_update(tags)
+            if not self._shares[name].tags:
+                del self._shares[name]
 
     def stale(self, before: float) -> dict[str, list[str]]:
         """Shares sent before this time, by the path of their deliverer."""

@@ -6,6 +6,9 @@ account, the accounts of an endpoint, and the hooks of an account there. Endpoin
 are kept apart, so that their number does not affect the cost of a turn. hook_queue.py has the rules
 of one hook, circuit_breaker.py those of circuits, and concurrency.py those of the slots that
 endpoints share.
+
+The hooks of an endpoint that are in trouble (trouble.py) have a side queue: it is treated as an
+endpoint, with items, a circuit and slots of its own: a quarter of those of its endpoint.
 """
 
 import heapq
@@ -20,6 +23,7 @@ from callboard.webhooks.dispatch.circuit_breaker import CLOSED, Circuits
 from callboard.webhooks.dispatch.concurrency import QUICK_S, ConcurrencyLimiter
 from callboard.webhooks.dispatch.hook_queue import HookQueue
 from callboard.webhooks.dispatch.round_robin import RoundRobin
+from callboard.webhooks.dispatch.trouble import Trouble, endpoint_of_side, is_side, side_of
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.values.priority_map import PriorityMap
 
@@ -41,7 +45,7 @@ FULL, CIRCUIT_OPEN = "full", "circuit open"
 
 @frozen
 class DispatchLimits:
-    """`in_flight`: the most requests in flight to an endpoint.
+    """`in_flight`: the most requests in flight to an endpoint, a quarter for its side queue.
 
     `waiting`: the most items waiting for it.
 
@@ -62,6 +66,10 @@ class DispatchLimits:
     open_waiting: int = field(default=1, validator=validators.ge(1))
     keeping_up: int = field(default=0, validator=validators.ge(0))
     slots: int = field(default=1024, validator=validators.ge(1))
+
+    def in_flight_of(self, endpoint: str) -> int:
+        """The most requests in flight to an endpoint, or from its side queue."""
+        return self.in_flight // 4 if is_side(endpoint) else self.in_flight
 
 
 @frozen
@@ -157,6 +165,8 @@ class Dispatcher(Generic[T]):
         self._limits = limits
         self._circuits = circuits
         self._queues: dict[str, _EndpointQueue[T]] = {}
+        self._trouble = Trouble()
+        self._sides = 0
         self._limiter = ConcurrencyLimiter(limits.slots)
         self._round_robin = RoundRobin(self._limiter)
         self._probes: PriorityMap[str] = PriorityMap()
@@ -199,9 +209,7 @@ class Dispatcher(Generic[T]):
         Of `options` only order and rate matter; the latest apply to the whole hook.
         """
         self._pass_time(now)
-        queue = self._queues.get(endpoint)
-        if queue is None:
-            queue = self._queues[endpoint] = _EndpointQueue(endpoint)
+        queue = self._queue_for(endpoint, hook_id)
         hook = queue.hooks.get(hook_id)
         if hook is None:
             hook = queue.hooks[hook_id] = HookQueue(hook_id, account_id)
@@ -228,9 +236,11 @@ class Dispatcher(Generic[T]):
         key, item = hook.take(now)
         self._count(queue, hook, -1)
         self._numbers += 1
-        self._limiter.begin(endpoint, self._numbers, now)
+        self._limiter.begin(endpoint, self._numbers, now, hook.id)
         probe = self._circuits.begin(endpoint)
         self._place(queue, hook, now)
+        if self._sides:
+            self._place_other(endpoint, now)
         return Turn(item, key, endpoint, hook.id, self._numbers, probe)
 
     def done(self, turn: Turn[T], now: float, reached: bool | None) -> list[T]:
@@ -241,16 +251,94 @@ class Dispatcher(Generic[T]):
         if turn.number not in self._limiter:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
         self._pass_time(now)
-        queue = self._queues[turn.endpoint]
-        hook = queue.hooks[turn.hook]
+        endpoint = self._limiter.endpoint(turn.number)
+        queue = self._queues[endpoint]
+        if self._trouble or not reached:
+            reached = self._judged(turn.number, turn.hook, now, reached)
         queue.took(self._limiter.end(turn.number, now, reached))
+        self._circuits.end(endpoint, now, reached, probe=turn.probe)
+        home = self._queue_for(endpoint, turn.hook)
+        hook = home.hooks[turn.hook]
         hook.end()
-        self._circuits.end(turn.endpoint, now, reached, probe=turn.probe)
+        if self._sides or self._trouble:
+            home = self._moved(home, hook, now)
         shed = []
-        if not self._circuits.is_closed(turn.endpoint):
-            shed = list(self._shed(queue, self._room_while_open(turn.endpoint, now), now))
-        self._place(queue, hook, now)
+        if not self._circuits.is_closed(endpoint):
+            shed = list(self._shed(queue, self._room_while_open(endpoint, now), now))
+        self._place(home, hook, now)
+        if home is not queue:
+            self._place_queue(queue, now)
+        if self._sides:
+            self._place_other(endpoint, now)
         return shed
+
+    # Hooks in trouble
+
+    def _queue_for(self, endpoint: str, hook_id: str) -> _EndpointQueue[T]:
+        """The queue where the hook's items are, or are to be: an endpoint's or its side queue."""
+        if self._sides or self._trouble:
+            host, side = endpoint_of_side(endpoint), side_of(endpoint)
+            for name in (host, side):
+                if (queue := self._queues.get(name)) is not None and hook_id in queue.hooks:
+                    return queue
+            endpoint = side if (host, hook_id) in self._trouble else host
+        return self._queues.get(endpoint) or self._made(endpoint)
+
+    def _made(self, name: str) -> _EndpointQueue[T]:
+        queue = self._queues[name] = _EndpointQueue(name)
+        self._sides += is_side(name)
+        return queue
+
+    def _judged(self, number: int, hook_id: str, now: float, reached: bool | None) -> bool | None:
+        """How a request has ended for its endpoint, which hears nothing of hooks in trouble."""
+        endpoint = self._limiter.endpoint(number)
+        if reached:
+            quickly = self._limiter.age_s(number, now) <= QUICK_S
+            self._trouble.responded((endpoint_of_side(endpoint), hook_id), quickly)
+        elif reached is False and self._fails(endpoint, hook_id, now) and not is_side(endpoint):
+            return None
+        return reached
+
+    def _fails(self, endpoint: str, hook_id: str, now: float) -> bool:
+        """Record a request that gets no response; whether its hook is in trouble."""
+        host = endpoint_of_side(endpoint)
+        if not self._limits.in_flight_of(side_of(host)) or not self._circuits.is_closed(host):
+            return False
+        return self._trouble.failed((host, hook_id), now, self._limiter.quick_at(host))
+
+    def _late(self, number: int, hook_id: str, now: float) -> None:
+        """Look at a request that has become late: its hook may be in trouble by it."""
+        endpoint = self._limiter.endpoint(number)
+        if self._fails(endpoint, hook_id, now) and not is_side(endpoint):
+            home = self._queue_for(endpoint, hook_id)
+            hook = home.hooks[hook_id]
+            home = self._moved(home, hook, now)
+            self._limiter.move(number, home.endpoint, now)
+            self._place(home, hook, now)
+            self._place_other(home.endpoint, now)
+
+    def _moved(self, queue: _EndpointQueue[T], hook: HookQueue[T], now: float) -> _EndpointQueue[T]:
+        """The queue that a hook belongs to now: its items and what it is doing go with it."""
+        host = endpoint_of_side(queue.endpoint)
+        name = side_of(host) if (host, hook.id) in self._trouble else host
+        to = self._queues.get(name) or self._made(name)
+        if to is not queue:
+            queue.ready.drop(hook)
+            self._drop_times(queue, hook)
+            del queue.hooks[hook.id]
+            queue.waiting -= len(hook)
+            queue.common -= hook.common
+            to.hooks[hook.id] = hook
+            to.waiting += len(hook)
+            to.common += hook.common
+            self._place_queue(queue, now)
+        return to
+
+    def _place_other(self, endpoint: str, now: float) -> None:
+        """Look again at the queue that shares slots: an endpoint's side queue, or its endpoint."""
+        other = self._queues.get(_other(endpoint))
+        if other is not None:
+            self._place_queue(other, now)
 
     def _set_options(self, queue: _EndpointQueue[T], hook: HookQueue[T], options: Options) -> None:
         queue.common -= hook.common
@@ -297,8 +385,7 @@ class Dispatcher(Generic[T]):
             queue.ready.clear()
             queue.waiting = queue.common = 0
             self._round_robin.drop(queue.endpoint)
-            if not self._limiter.of(queue.endpoint):
-                del self._queues[queue.endpoint]
+            self._drop_if_idle(queue)
         self._probes, self._wakes = PriorityMap(), PriorityMap()
         self._size = 0
         return items
@@ -352,7 +439,7 @@ class Dispatcher(Generic[T]):
             return limits.waiting
         oldest_s = self._limiter.oldest_s(queue.endpoint, now)
         takes_s = max(queue.takes_s, oldest_s if oldest_s > QUICK_S else 0.0)
-        wait_s = queue.common / limits.in_flight * takes_s
+        wait_s = queue.common / limits.in_flight_of(queue.endpoint) * takes_s
         return limits.keeping_up if wait_s <= KEEPS_UP_S else limits.waiting
 
     def _shed(self, queue: _EndpointQueue[T], limit: int, now: float) -> Iterator[T]:
@@ -383,6 +470,8 @@ class Dispatcher(Generic[T]):
         if now == self._passed:
             return
         self._passed = now
+        for number, hook_id in self._limiter.became_late(now):
+            self._late(number, hook_id, now)
         for key in self._wakes.pop_until(now):
             self._look_again(key, now)
         for key in self._sweeps.pop_until(now):
@@ -423,7 +512,11 @@ class Dispatcher(Generic[T]):
     def _place_queue(self, queue: _EndpointQueue[T], now: float) -> None:
         endpoint = queue.endpoint
         in_flight = self._limiter.of(endpoint)
-        wants = bool(queue.ready) and in_flight < self._limits.in_flight
+        limits = self._limits
+        most = limits.in_flight
+        if self._sides:
+            most = min(limits.in_flight_of(endpoint), most - self._limiter.of(_other(endpoint)))
+        wants = bool(queue.ready) and in_flight < most
         if wants and self._circuits.allows(endpoint, now):
             self._round_robin.put(endpoint, now, queue.ready.next_account)
             self._probes.drop(endpoint)
@@ -431,7 +524,13 @@ class Dispatcher(Generic[T]):
         self._round_robin.drop(endpoint)
         _set(self._probes, endpoint, self._circuits.probe_at(endpoint) if wants else None)
         if not queue.hooks and not in_flight:
-            self._queues.pop(endpoint, None)
+            self._drop_if_idle(queue)
+
+    def _drop_if_idle(self, queue: _EndpointQueue[T]) -> None:
+        endpoint = queue.endpoint
+        if not queue.hooks and not self._limiter.of(endpoint) and endpoint in self._queues:
+            del self._queues[endpoint]
+            self._sides -= is_side(endpoint)
 
     def _forget(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         queue.hooks.pop(hook.id, None)
@@ -440,6 +539,10 @@ class Dispatcher(Generic[T]):
     def _drop_times(self, queue: _EndpointQueue[T], hook: HookQueue[T]) -> None:
         self._wakes.drop((queue.endpoint, hook.id))
         self._sweeps.drop((queue.endpoint, hook.id))
+
+
+def _other(name: str) -> str:
+    return endpoint_of_side(name) if is_side(name) else side_of(name)
 
 
 def _set(priorities: PriorityMap[K], key: K, at: float | None) -> None:

@@ -1,5 +1,6 @@
 """A deliverer's deliveries in progress, and the state of earlier ones."""
 
+import math
 from collections.abc import Collection
 from typing import Protocol
 
@@ -69,6 +70,7 @@ class Job:
     hook has changed meanwhile, so that its next attempt begins in the retry queue. `answered`: the
     status of the response to the last attempt, which a deliverer has got that died before the
     consequences were stored. `took_s`: how long the last attempt took, None if that is unknown.
+    `held_since`: when its message was taken from the broker, as far as this process knows.
     """
 
     delivery: Delivery
@@ -87,6 +89,7 @@ class Job:
     outdated: bool = False
     answered: int | None = None
     took_s: float | None = None
+    held_since: float = math.inf
 
     @property
     def hook(self) -> tuple[str, str]:
@@ -192,6 +195,10 @@ class Jobs:
     def of_hooks(self, keys: Collection[tuple[str, str]]) -> list[Job]:
         """The deliveries in progress of these hooks, by account and id."""
         return [job for job in self._jobs.values() if job.hook in keys]
+
+    def held_before(self, at: float) -> list[Job]:
+        """The deliveries in progress whose messages were taken from the broker before that time."""
+        return [job for job in self._jobs.values() if job.held_since < at]
 
     def holds(self, job: Job) -> bool:
         """Whether this delivery is in progress."""

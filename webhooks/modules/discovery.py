@@ -91,23 +91,32 @@ def discover(tables: Iterable[EventModule] = (), kazoo: Iterable[str] = (EVERY,)
     once in a process.
     """
     wanted = frozenset(kazoo)
-    installed = [
-        one for one in _installed() if one.source != FILE or EVERY in wanted or one.name in wanted
-    ]
-    unknown = wanted - {EVERY} - {one.name for one in installed if one.source == FILE}
+    known = _kazoos()
+    files = [_kazoos_module(name) for name in known if EVERY in wanted or name in wanted]
+    unknown = wanted.difference(known, {EVERY})
     missing = [Candidate(FILE, name, None, NOT_KAZOOS) for name in sorted(unknown)]
     made = [candidate(CONFIGURATION, table.id, partial(_itself, table)) for table in tables]
-    return admit([*installed, *missing, *made], BRIDGE_EXCHANGES if wanted else ())
+    found = [*files, *_entry_points(), *missing, *made]
+    return admit(found, BRIDGE_EXCHANGES if wanted else ())
 
 
 @cache
-def _installed() -> tuple[Candidate, ...]:
-    names = [info.name for info in pkgutil.iter_modules(kazoo.__path__)]
-    files = [(FILE, name, f"{kazoo.__name__}.{name}") for name in names if name != EXAMPLE]
-    entries = [(ENTRY_POINT, entry.name, entry.value) for entry in entry_points(group=GROUP)]
+def _kazoos() -> tuple[str, ...]:
+    """The names of Kazoo's modules, of which only those that run are imported."""
+    names = (info.name for info in pkgutil.iter_modules(kazoo.__path__))
+    return tuple(name for name in names if name != EXAMPLE)
+
+
+@cache
+def _kazoos_module(name: str) -> Candidate:
+    return candidate(FILE, name, partial(_imported, f"{kazoo.__name__}.{name}"))
+
+
+@cache
+def _entry_points() -> tuple[Candidate, ...]:
     return tuple(
-        candidate(source, name, partial(_imported, target))
-        for source, name, target in (*files, *entries)
+        candidate(ENTRY_POINT, entry.name, partial(_imported, entry.value))
+        for entry in entry_points(group=GROUP)
     )
 
 

@@ -95,7 +95,7 @@ class OperationalModule:
 
     operators: tuple[str, ...] = ()
     id: str = ID
-    name: str = "Callboard"
+    name: str = "Operational event"
     description: str = (
         "Fires when a hook fails or is disabled, a delivery is exhausted, an endpoint is down or "
         "up again, or an account reaches a quota"

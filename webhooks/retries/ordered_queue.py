@@ -31,7 +31,7 @@ class OrderedQueue:
     `waiting`: the messages of the queue, with unacknowledged ones, when it was last asked.
     `items`: the unacknowledged ones, by delivery tag, in order. `out`: the tags of the run that is
     being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`:
-    when the first may run, by the monotonic clock. `received_at`: when the first was received.
+    when the first may run, by the monotonic clock.
     """
 
     key: HookKey
@@ -39,10 +39,10 @@ class OrderedQueue:
     paused: bool = False
     waiting: int = 0
     due_at: float = 0.0
-    received_at: float = 0.0
     items: dict[int, RetryMessage] = Factory(dict)
     out: list[int] = Factory(list)
     returned: set[int] = Factory(set)
+    _received: dict[int, float] = Factory(dict)
     _deferred_since_ms: int | None = None
 
     def take(self, tag: int, retry: RetryMessage, now: float, now_unix_ms: int) -> None:
@@ -54,9 +54,14 @@ class OrderedQueue:
         if retry.deferred_since_ms is None and since_ms is not None and not retry.attempts_made:
             retry = evolve(retry, deferred_since_ms=max(since_ms, retry.taken_at_ms))
         if not self.items:
-            self.received_at = now
             self.due_at = now + max(0, retry.due_ms - now_unix_ms) / 1000
         self.items[tag] = retry
+        self._received[tag] = now
+
+    @property
+    def received_at(self) -> float:
+        """When the first of the unacknowledged deliveries was received."""
+        return self._received[next(iter(self.items))]
 
     def reason(self, retry: RetryMessage) -> str:
         """Why one of its deliveries waits."""
@@ -94,6 +99,7 @@ class OrderedQueue:
                 self.returned.remove(tag)
             else:
                 self._deferred_since_ms = self.items.pop(tag).deferred_since_ms
+                del self._received[tag]
                 done.append(tag)
         if not self.out:
             self._await_first(now, now_unix_ms)
@@ -110,10 +116,10 @@ class OrderedQueue:
     def emptied(self) -> list[int]:
         """Forget the unacknowledged deliveries, which return to the broker; returns their tags."""
         tags, self.items, self.out, self.returned = list(self.items), {}, [], set()
+        self._received.clear()
         return tags
 
     def _await_first(self, now: float, now_unix_ms: int) -> None:
         for retry in self.items.values():
-            self.received_at = now
             self.due_at = now + max(0, retry.due_ms - now_unix_ms) / 1000
             break

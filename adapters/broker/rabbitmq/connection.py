@@ -52,6 +52,7 @@ class AmqpConnection:
         close_s: float = 1.0,
         heartbeat_s: int | None = None,
         look_again_s: float = LOOK_AGAIN_S,
+        overdue_s: float | None = None,
     ) -> None:
         """`name` is shown in RabbitMQ's list of connections and consumers.
 
@@ -60,8 +61,8 @@ class AmqpConnection:
         once there is one. `close_s`: how long `close` waits for the broker's confirmation.
         `heartbeat_s`: the heartbeat interval, unless the URL has one; None: the broker's. A peer
         that is silent for between one and a half and two intervals is lost. `look_again_s`: the
-        interval for asking again for exchanges that were refused, or that are not declared. Raises
-        `BrokerError` for an unusable URL.
+        interval for asking again for exchanges that were refused, or that are not declared.
+        `overdue_s`: see `Overdue`; None: no message is. Raises `BrokerError` for an unusable URL.
         """
         self._servers = Servers(url, backoff or Backoff(), name, heartbeat_s)
         self._parameters: Any = None  # of the current session
@@ -84,6 +85,7 @@ class AmqpConnection:
         self._marks: Marks | None = None
         self._unusable: dict[str, str] = {}
         self._look_again_s = look_again_s
+        self._overdue_s = overdue_s
         self._last_tag = 0
 
     def open(self) -> None:
@@ -290,6 +292,7 @@ class AmqpConnection:
             marks=self._marks,
             unusable=self._unusable,
             look_again_s=self._look_again_s,
+            overdue_s=self._overdue_s,
         )
         self._running_loop().call_later(self._set_up_s, session.fail_unless_up)
         return session

@@ -1,9 +1,10 @@
 """One connection to RabbitMQ and its channel, from the attempt to connect until its loss."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import pika  # type: ignore[import-untyped]
@@ -26,6 +27,7 @@ from callboard.adapters.broker.protocol import (
     ExchangesRefused,
     IncomingMessage,
     OutgoingMessage,
+    Overdue,
     Probed,
     Queue,
     Removed,
@@ -58,6 +60,9 @@ of it in a row is lost; fewer may be only late."""
 LOOK_AGAIN_S = 30.0
 """The interval for asking again for exchanges that were refused, or that are not declared."""
 
+NOTES = 20
+"""Parts of `overdue_s`, which is exceeded by less than one."""
+
 ACK_LINGER_S = 0.1
 """How long an acknowledgement may wait for those of earlier messages, in seconds."""
 
@@ -80,7 +85,8 @@ class AmqpSession:
     sessions. Without a `consumer_tag` it declares everything but does not consume. The consumer
     gets its response within `consume_s` seconds, or the session ends. `marks`: the markers of the
     messages that it receives, or that it publishes. `unusable`: the optional exchanges for which
-    the broker ends the connection, and its reasons; all sessions share them.
+    the broker ends the connection, and its reasons; all sessions share them. `overdue_s`: see
+    `Overdue`.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class AmqpSession:
         marks: Marks | None = None,
         unusable: dict[str, str] | None = None,
         look_again_s: float = LOOK_AGAIN_S,
+        overdue_s: float | None = None,
     ) -> None:
         self.up_since: float | None = None
         self.blocked = ""
@@ -127,6 +134,11 @@ class AmqpSession:
         self._marks = marks
         self._unusable = {} if unusable is None else unusable
         self._look_again_s = look_again_s
+        self._overdue_s = overdue_s
+        # The latest tags at the ends of the last parts of `overdue_s`: a note costs nothing for
+        # each message. Those up to `_overdue` were reported.
+        self._notes: deque[int] = deque()
+        self._overdue = tag_base
         self._refused: Mapping[str, str] = {}
         self._trial: ExchangeTrial | None = None
         self._half_s = 0.0  # of the heartbeat interval
@@ -475,8 +487,27 @@ class AmqpSession:
                 self._consume_due.cancel()
             self.up_since = time.monotonic()
             self._events.append(ConnectionUp(self._queue))
+            if self._overdue_s is not None:
+                self._find_overdue_after(self._overdue_s / NOTES)
             for name in self._topology.obsolete:
                 self._connection.channel(on_open_callback=partial(self._delete_unused, name))
+
+    def _find_overdue_after(self, seconds: float) -> None:
+        self._io_services.call_later(seconds, partial(self._find_overdue, seconds))
+
+    def _find_overdue(self, again_s: float) -> None:
+        """Report the messages that are unacknowledged for `overdue_s`."""
+        if not self.is_up:
+            return
+        self._find_overdue_after(again_s)
+        self._notes.append(self.last_tag)
+        if len(self._notes) <= NOTES:
+            return
+        reported, self._overdue = self._overdue, self._notes.popleft()
+        old = takewhile(lambda tag: tag <= self._overdue, self._unsettled)
+        tags = tuple(tag for tag in old if tag > reported and tag not in self._acked)
+        if tags:
+            self._events.append(Overdue(tags))
 
     def _delete_unused(self, name: str, channel: Any) -> None:
         """Delete a queue, on a channel of its own: the broker closes it if there is a consumer."""
@@ -615,7 +646,7 @@ class AmqpSession:
     def _in_words(self, error: BaseException) -> str:
         if self.up_since is None:
             return f"cannot {self._doing}: {describe(error)}{_advice(error)}"
-        return f"connection to {self._address} lost: {describe(error)}"
+        return f"connection to {self._address} lost: {describe(error)}{_advice(error)}"
 
     def _fail(self, reason: str) -> None:
         """End the connection because of an error; only the first reason is reported."""
@@ -631,11 +662,15 @@ class AmqpSession:
 
 def _advice(error: BaseException) -> str:
     """Advice for the error, if there is any."""
-    if isinstance(error, pika_errors.ChannelClosedByBroker) and "x-queue-type" in error.reply_text:
+    if not isinstance(error, pika_errors.ChannelClosedByBroker):
+        return ""
+    if "x-queue-type" in error.reply_text:
         return (
             "; it exists as another kind of queue: set amqp.queue_type to that kind, or amqp.queue "
             "to another name (docs/nodes.md)"
         )
+    if "acknowledgement on channel" in error.reply_text:
+        return "; set amqp.consumer_timeout_s to the broker's consumer_timeout (docs/rabbitmq.md)"
     return ""
 
 

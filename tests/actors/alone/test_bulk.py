@@ -1,5 +1,6 @@
 """Many hooks at once: `callboard apply` and `export` with a hook listener in one process."""
 
+import json
 import os
 import time
 import tomllib
@@ -11,6 +12,7 @@ from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import ChangeHooks, FlushFailures, HookList, ListHooks
 from callboard.actors.messages.bulk import GetQuotas, HooksPut, PutHooks, QuotasFound
 from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER, HOOK_TABLE
+from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.hooks.declaring import carry_out, difference, exported
@@ -118,6 +120,31 @@ def test_changes_are_announced_and_in_effect(system, servers):
     changes, _refused = system.apply(changed + hook("h3"))
     assert [one.put.id for one in changes.added] == ["h3"]
     assert "pvt_deleted" not in system.hook("h3")
+
+
+def test_each_change_is_announced_on_the_bus(world, servers, tmp_path):
+    another = Topology(
+        (Exchange("configuration"),), Queue("another"), (Binding("configuration", "#"),)
+    )
+    servers.broker.declare(another, "another")
+    system = System(world, servers, tmp_path)
+
+    def announced():
+        world.pass_time(2)
+        bodies = [json.loads(message.body) for message in servers.broker.held("another")]
+        return sorted((body["ID"], body["Event-Name"], body["Database"]) for body in bodies)
+
+    quotas = '\n[accounts."acme".quotas]\nhooks = 2\n'
+    system.apply(quotas + hook("h1", "acme") + hook("h2", "acme"))
+    system.apply(quotas + hook("h1", "acme", name="other"), prune=True)
+    assert announced() == [
+        ("configs_webhooks", "doc_edited", "account%2Fac%2Fme%2F"),
+        ("h1", "doc_created", "webhooks"),
+        ("h1", "doc_edited", "webhooks"),
+        ("h2", "doc_created", "webhooks"),
+        ("h2", "doc_deleted", "webhooks"),
+    ]
+    system.store.close()
 
 
 def test_a_hook_that_was_disabled_for_its_failures_stays_disabled(system):

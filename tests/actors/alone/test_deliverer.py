@@ -21,6 +21,7 @@ from callboard.actors.messages import (
     RefreshHooks,
 )
 from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LISTENER, RETRY_QUEUE
+from callboard.config.time_limits import hold_s
 from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
@@ -215,6 +216,25 @@ def test_a_due_delivery_that_arrives_twice_is_sent_once(deliveries):
     assert deliveries.settled() == [("1/0", 5)]
 
 
+def test_what_is_cancelled_or_refused_when_it_is_due_is_recorded_and_settled(deliveries):
+    made, cancelled, refused = (RetryMessage(delivery(f"d{n}"), 1, 0) for n in range(3))
+    message = DueBatch(
+        "9",
+        (RETRY_QUEUE, deliveries.retries.incarnation),
+        ((1, made),),
+        cancelled=((2, cancelled, "hook deleted"),),
+        refused=((3, refused, "too large", 9),),
+    )
+    deliveries.retries.say(deliveries.actor, message)
+    deliveries.world.pass_time(1)
+    assert deliveries.sent == ["d0"]
+    assert deliveries.settled(deliveries.retries) == [("9", 1)]
+    for record in deliveries.log.take(Attempts):
+        deliveries.log.say(deliveries.actor, AttemptsPersisted(record.batch))
+    deliveries.world.pass_time(1)
+    assert deliveries.settled(deliveries.retries) == [("9", 2), ("9", 3)]
+
+
 def test_nothing_is_reported_to_the_bridge_before(deliveries):
     deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
     deliveries.give("1/0", t5=delivery())
@@ -323,3 +343,38 @@ def test_after_a_sleep_no_request_begins_before_the_hooks_are_fresh(deliveries):
         item.delivery.id for batch in deliveries.retries.take(Defer) for item in batch.items
     ]
     assert sorted(deferred) == [f"d{number}" for number in range(begun, 5)]
+
+
+# Messages that are held for too long
+
+
+def test_what_waits_for_long_is_deferred_before_the_broker_ends_the_consumer(deliveries):
+    hold = hold_s(deliveries.settings)
+    took_s = hold / 3
+    deliveries.endpoints.answer = lambda *_request: (took_s, Response(200), True)
+    slow = Options(policy="standard", ordered=True)
+    waiting = tuple(delivery(f"d{number}", options=slow) for number in range(1, 10))
+    deliveries.give("1/0", t5=waiting)
+    deliveries.world.pass_time(hold - 1)
+    assert deliveries.retries.take(Defer) == []
+    deliveries.world.pass_time(hold / 20 + 2)
+    items = [item.delivery.id for batch in deliveries.retries.take(Defer) for item in batch.items]
+    assert items == [each.id for each in waiting if each.id not in deliveries.sent]
+    assert len(items) >= 5
+    # Those that come now have their own time.
+    deliveries.give("2/0", t6=delivery("d10", "h2", slow))
+    assert deliveries.sent[-1] == "d10"
+
+
+def test_the_late_deliveries_of_an_old_event_are_deferred_at_once(deliveries):
+    now, hold = deliveries.world.now, hold_s(deliveries.settings)
+    events = tuple(
+        EventDeliveries(tag, (delivery(f"d{tag}", f"h{tag}"),), taken_at=now - age)
+        for tag, age in ((1, hold - 1), (2, hold + 1))
+    )
+    source = EVENT_BRIDGE, deliveries.bridge.incarnation
+    deliveries.bridge.say(deliveries.actor, DeliveryBatch("1/0", source, events))
+    deliveries.world.pass_time(1)
+    assert deliveries.sent == ["d1"]
+    [defer] = deliveries.retries.take(Defer)
+    assert [item.delivery.id for item in defer.items] == ["d2"]

@@ -7,6 +7,7 @@ from callboard.actors.messages import EventBatch, NotHeld, Progress, Reconcile, 
 from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
+from callboard.config.time_limits import overdue_s
 
 QUEUE = "callboard.events"
 LOST_S = 120.0
@@ -231,4 +232,23 @@ def test_large_events_go_in_several_batches(bridge):
             sizes.append(sum(map(len, events.values())))
             bridge.route(batch, ())
     assert max(sizes) < 1_500_000
+    assert bridge.left == []
+
+
+def test_an_event_that_is_not_settled_returns_to_the_broker_in_time(bridge):
+    bridge.publish(b"1")
+    [(batch, events)] = bridge.batches()
+    bridge.route(batch, events)
+    bridge.world.pass_time(overdue_s(bridge.settings) / 2)
+    bridge.publish(b"2")
+    [(second, others)] = bridge.batches()
+    bridge.route(second, others)
+    bridge.world.pass_time(overdue_s(bridge.settings) / 2 + 1)
+    [(again, redelivered)] = [each for each in bridge.batches() if b"1" in each[1].values()]
+    assert redelivered.keys().isdisjoint(events)
+    bridge.report(f"{batch}/0", events)  # Too late.
+    bridge.report(f"{second}/0", others)
+    assert bridge.left == [b"1"]
+    bridge.route(again, redelivered)
+    bridge.report(f"{again}/0", redelivered)
     assert bridge.left == []

@@ -195,6 +195,22 @@ COUNTERS = {
 }
 
 
+FROM_THE_START = {
+    "callboard_attempts_total": {
+        *(("2xx",), ("3xx",), ("4xx",), ("5xx",), ("timeout",), ("connection_error",)),
+        *(("other",), ("refused",), ("error",)),
+    },
+}
+"""Those with labels that are 0 before they first count: a rate needs a value before."""
+
+
+@pytest.mark.parametrize("name", FROM_THE_START)
+def test_what_has_not_happened_is_counted_as_zero(node, name):
+    _tree, actors = node
+    counters = [key for f in actors["metrics"].reports.values() for key in f.counters]
+    assert {labels for metric, labels in counters if metric == name} == FROM_THE_START[name]
+
+
 def test_figures_are_reported_again_if_they_change_or_to_a_new_metrics(world, settings):
     metrics = world.peer(METRICS)
     table = world.start(HookTable, HOOK_TABLE, settings, metrics)

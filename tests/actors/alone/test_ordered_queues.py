@@ -10,6 +10,7 @@ from callboard.actors.messages import ListHookQueues
 from callboard.adapters.broker.protocol import Declared, IncomingMessage, Removed
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.config.settings import AmqpSettings, DeliverySettings
+from callboard.config.time_limits import hold_s
 from callboard.supervision import Timer
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -484,10 +485,10 @@ def test_runs_of_hooks_that_have_changed_are_judged_again(it):
     assert it.queues.next_run().change == 2
 
 
-def test_messages_that_wait_for_ten_minutes_are_requeued(it):
+def test_messages_that_wait_for_too_long_are_requeued(it):
     it.connect(H)
     it.take(1, 2, due_ms=int(2e12))
-    it.world.pass_time(600)
+    it.world.pass_time(hold_s(it.settings))
     it.queues.renew()
     assert it.calls == []
     it.world.pass_time(0.5)
@@ -500,6 +501,39 @@ def test_messages_that_wait_for_ten_minutes_are_requeued(it):
     it.world.pass_time(700)
     it.queues.renew()
     assert it.calls == []  # with a deliverer
+
+
+def test_no_run_begins_with_messages_that_have_waited_behind_another_for_too_long(it):
+    it.connect(H)
+    run = it.run(*range(1, 21))
+    assert len(run.items) == 20
+    it.take(21, 22)
+    it.world.pass_time(hold_s(it.settings) + 0.5)
+    it.queues.settled(run.ids)
+    it.queues.begin_runs()
+    assert it.calls == [("requeue", [21, 22])]
+    assert [tag for tag, _id in it.judged] == [*range(1, 21)]
+    it.take(23)
+    it.queues.begin_runs()
+    assert it.judged[20:] == [(23, "d23")]
+
+
+def test_messages_that_are_overdue_take_all_of_their_queue_with_them(it):
+    it.connect(H)
+    run = it.run(1)
+    it.take(2)
+    assert it.queues.overdue([1]) == [1, 2]
+    assert len(it.queues) == 0
+    assert it.queues.settled(run.ids) == []
+    it.take(3, 4)
+    it.queues.begin_runs()
+    it.queues.decide(3, Send(retry(3)), 1)
+    assert it.queues.overdue([3, 99]) == [3, 4]
+    it.take(5)
+    assert not it.queues.decide(4, Send(retry(4)), 1)
+    it.queues.begin_runs()
+    it.queues.decide(5, Send(retry(5)), 1)
+    assert it.queues.next_run().items[0][0] == 5
 
 
 def test_messages_of_other_queues_are_of_no_hook(it):

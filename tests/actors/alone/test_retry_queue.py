@@ -21,6 +21,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
+from callboard.config.time_limits import overdue_s
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, in_time
@@ -289,3 +290,28 @@ def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     assert len(asks) == 1, "it asks again by the same number"
     retries.listener.say(retries.actor, HooksRefreshed(asks.pop()))
     assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]
+
+
+@pytest.mark.parametrize("where", ["for fresh hooks", "with a deliverer"])
+def test_a_delivery_that_waits_for_too_long_returns_to_the_broker(where, retries):
+    overdue = overdue_s(retries.settings)
+    early = {}
+    if where == "for fresh hooks":
+        retries.listener.silent = True
+        retries.world.suspend(30)
+        retries.defer(7, retries.message(1.0))
+        assert retries.due(overdue + 10) == []
+        retries.listener.silent = False
+        retries.world.pass_time(10)
+    else:
+        retries.defer(7, retries.message(1.0))
+        [(share, early)] = retries.due()
+        retries.world.pass_time(overdue)
+    assert retries.left == 1
+    [(again, redelivered)] = retries.due()
+    assert redelivered.keys().isdisjoint(early)
+    if early:
+        retries.report(share, early)  # Too late.
+    assert retries.left == 1
+    retries.report(again, redelivered)
+    assert retries.left == 0

@@ -3,10 +3,13 @@
 A name that changes leaves the messages of an upgraded node in a queue that nobody reads.
 """
 
+import logging
+
 import pytest
 from attrs import evolve
 
 from callboard.actors.api.server import ApiServer
+from callboard.actors.base.role import Ports
 from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.events.bridge import EventBridge
 from callboard.actors.failures.failure_cache import FailureCache
@@ -33,6 +36,7 @@ from callboard.config.settings import (
     DeliverySettings,
     KazooSettings,
 )
+from support.world import Broker, Store, World
 
 OPERATIONAL = ("callboard.operational", "topic")
 CHANGES = [
@@ -226,6 +230,33 @@ def test_the_queue_of_requests_goes_away_with_the_last_node(declared, queue_type
         arguments,
     )
     assert topology.obsolete == ("callboard.events.doc_type_update",)
+
+
+@pytest.mark.parametrize("declare", [True, False])
+def test_an_exchange_of_others_is_looked_for_and_not_made(settings, declare):
+    """Without it, the other modules still work."""
+    theirs = evolve(settings.modules[0], exchange="theirs", declare=declare)
+    made = evolve(settings, modules=(theirs,))
+    found = {exchange.name: exchange for exchange in topologies(made)[EVENT_BRIDGE].exchanges}
+    assert (found["theirs"].passive, found["theirs"].optional) == (not declare, True)
+
+
+@pytest.mark.parametrize("path", [EVENT_BRIDGE, HOOK_LISTENER, MAINTENANCE, RETRY_QUEUE])
+def test_each_actor_logs_that_its_broker_is_away_and_is_back(path):
+    with World(log_level=logging.INFO) as world:
+        broker = Broker(world)
+        world.ports = Ports(broker.connect, Store().connect)
+        actor = world.start(ACTORS[path], path, world.settings(api=ApiSettings(events=False)))
+        world.pass_time(2)
+        world.logged.clear()
+        broker.stop(5)
+        world.pass_time(30)
+        logged = [line for line in world.logged if line["event"].startswith("broker_")]
+        *down, up = [line["event"] for line in logged]
+        assert (set(down), up) == ({"broker_down"}, "broker_up")
+        assert logged[0]["actor"] == path
+        assert logged[0].keys() >= {"reason", "retry_in_s"}
+        assert actor.actor.stats()["broker"] == "up"
 
 
 def test_redelivery_only_publishes(declared):

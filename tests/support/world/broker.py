@@ -1,6 +1,7 @@
 """A broker in memory: it redelivers, loses connections, and checks how it is used."""
 
 import itertools
+import math
 from collections import deque
 
 from attrs import define, evolve, field
@@ -13,6 +14,7 @@ from callboard.adapters.broker.protocol import (
     Declared,
     Depths,
     IncomingMessage,
+    Overdue,
     Probed,
     Received,
     Removed,
@@ -53,9 +55,9 @@ class Broker:
         self._types, self._bindings, self._delays = {}, [], {}
         self.places = itertools.count()
 
-    def connect(self, _url, topology, _folder, name="", **_times):
+    def connect(self, _url, topology, _folder, name="", overdue_s=math.inf, **_times):
         """A connection for the actor that runs now."""
-        connection = Connection(self, topology, name)
+        connection = Connection(self, topology, name, overdue_s)
         self.connections.append(connection)
         return connection
 
@@ -167,8 +169,9 @@ class Broker:
 class Connection:
     """See `BrokerConnection`. What it sends arrives a little later, or never if it is lost."""
 
-    def __init__(self, broker, topology, name):
+    def __init__(self, broker, topology, name, overdue_s):
         self.broker, self.world, self.name = broker, broker.world, name
+        self._overdue_s = overdue_s
         self.queue = topology.queue and topology.queue.name
         if self.queue and self.queue.endswith("."):
             self.queue = f"{self.queue}{next(broker.places)}"
@@ -206,6 +209,12 @@ class Connection:
             )
         )
         self.world.signal(self._fd)
+        self.world.after(self._overdue_s, self._report_overdue, tag)
+
+    def _report_overdue(self, tag):
+        if tag in self.unacknowledged and tag not in self._leaving:
+            self._events.append(Overdue((tag,)))
+            self.world.signal(self._fd)
 
     def lose(self, reason):
         """The connection breaks; messages on the way in either direction are lost."""

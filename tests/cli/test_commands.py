@@ -1,0 +1,43 @@
+"""The names, options and arguments of the commands, which scripts are written for."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from callboard.cli import main
+from callboard.cli.terminal.command_line import subcommands
+
+GOLDEN = Path(__file__).parents[1] / "data" / "commands.json"
+RENEW = "CALLBOARD_RENEW_COMMANDS=1 python -m pytest tests/cli/test_commands.py"
+
+
+def described(command, path="callboard"):
+    """What can be written after each command, by its whole name: without hidden options, which
+    are the settings (tests/data/formats/settings.txt), and without the words of the help."""
+    with click.Context(command, info_name=path.rpartition(" ")[2]) as context:
+        facts = command.to_info_dict(context)
+    facts["params"] = [
+        {key: value for key, value in param.items() if key != "help" and value}
+        for param in facts["params"]
+        if not param.get("hidden")
+    ]
+    plain = {key: facts[key] for key in ("params", "hidden", "deprecated") if facts[key]}
+    yield path, json.loads(json.dumps(plain, default=str))
+    if isinstance(command, click.Group):
+        for name, each in subcommands(command):
+            yield from described(each, f"{path} {name}")
+
+
+def test_the_commands_are_as_they_were(monkeypatch):
+    """A changed command is a changed interface. See RENEW."""
+    monkeypatch.setenv("COLUMNS", "100")
+    now = dict(described(main))
+    if os.environ.get("CALLBOARD_RENEW_COMMANDS"):
+        lines = ",\n".join(f"{json.dumps(path)}: {json.dumps(now[path])}" for path in now)
+        GOLDEN.write_text(f"{{\n{lines}\n}}\n")
+    was = json.loads(GOLDEN.read_text())
+    assert now.keys() == was.keys(), RENEW
+    for path, facts in now.items():
+        assert facts == was[path], f"{path}; to accept it: {RENEW}"
