@@ -392,23 +392,6 @@ def test_dead_letters_of_a_time_are_found(api, query, ids):
     assert [letter["id"] for letter in found] == ids
 
 
-def test_only_dead_letters_of_the_time_are_read(tmp_path):
-    """There may be millions, and the store has an index by time."""
-
-    class Reading(Meddled):
-        def view(self, *arguments, **options):
-            if arguments[1] == "dead_letters/by_time":
-                read.append((options["start"][0], options["end"]))
-            return self._store.view(*arguments, **options)
-
-    read, store = [], EmbeddedStore(tmp_path / "store.sqlite3", views=ALL)
-    api = Api(Reading(store))
-    api.add_letter("l")
-    api.data("GET", "/v2/callboard/dead_letters?created_from=101&created_to=103")
-    assert read == [(103, [101])]
-    store.close()
-
-
 def test_dead_letters_are_searched_and_counted(api):
     api.add_letter("one", reason="status 503", uri="https://A.example/", created=300)
     api.add_letter("two", reason="timeout", uri="https://b.example/", created=200)
@@ -430,6 +413,23 @@ def test_dead_letters_are_searched_and_counted(api):
     assert found(every, "kind=event") == []
     assert found(every, f"account_id={PARENT}&text=timeout") == ["two"]
     assert api.call("GET", f"{own}/count?kind=x").status_code == 400
+
+
+def test_only_dead_letters_of_the_time_are_read(tmp_path):
+    """There may be millions, and the store has an index by time."""
+
+    class Reading(Meddled):
+        def view(self, *arguments, **options):
+            if arguments[1] == "dead_letters/by_time":
+                read.append((options["start"][0], options["end"]))
+            return self._store.view(*arguments, **options)
+
+    read, store = [], EmbeddedStore(tmp_path / "store.sqlite3", views=ALL)
+    api = Api(Reading(store))
+    api.add_letter("l")
+    api.data("GET", "/v2/callboard/dead_letters?created_from=101&created_to=103")
+    assert read == [(103, [101])]
+    store.close()
 
 
 @pytest.mark.parametrize("path", [LETTERS, "/v2/callboard/dead_letters"])

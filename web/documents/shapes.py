@@ -97,7 +97,7 @@ LISTED_HOOK_OF_ANY_ACCOUNT = _object(
     {**_OF_HOOKS, "created": _TIME, "modified": _TIME},
     "ListedHookOfAnyAccount",
 )
-COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}})
+COUNT = _object({"count": _NUMBER, "more": {"type": "boolean"}}, title="Count")
 
 ATTEMPT = _object(
     {"id": _TEXT, "timestamp": _TIME},

@@ -79,7 +79,7 @@ def list_dead_letters(request: Request, account: TheAccount, backend: TheBackend
     openapi_extra=LETTER_COUNT,
     responses=shows(COUNT),
 )
-def count_account_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def count_dead_letters(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """Those that the listing would find; `more`: there may be others, as only 20,000 are read."""
     return _count(request, backend, account.id)
 
@@ -134,7 +134,7 @@ def list_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend)
     openapi_extra=ALL_LETTER_COUNT,
     responses=shows(COUNT),
 )
-def count_all_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+def count_all_dead_letters(request: Request, _caller: Admin, backend: TheBackend) -> Response:
     """As those of an account, of all."""
     return _count(request, backend, request.query_params.get("account_id") or None)
 

@@ -187,7 +187,7 @@ def _shown(progress: Progress) -> dict[str, Any]:
     openapi_extra=WAITING_SEARCH,
     responses={**shows(WAITING), **_NO_INDEX},
 )
-def account_waiting(request: Request, account: TheAccount, backend: TheBackend) -> Response:
+def list_account_deliveries(request: Request, account: TheAccount, backend: TheBackend) -> Response:
     """As those of a hook, of all hooks of the account."""
     return _list_waiting(request, backend, account, None)
 
