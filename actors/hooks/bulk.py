@@ -120,7 +120,11 @@ class BulkEditing:
         stored = self._store.get_many(ids)
         ready: list[_Ready] = []
         accounts = _Accounts(self._store, self._grants)
+        done = []
         for put in message.puts:
+            if _is_done(put, stored.get(put.id)):
+                done.append(put.id)
+                continue
             try:
                 ready.append(self._document(put, stored.get(put.id), accounts))
             except InvalidHook as invalid:
@@ -131,11 +135,13 @@ class BulkEditing:
                 refused[put.id] = str(problem)
         for removed in message.removed:
             document = stored.get(removed.id)
-            if document is None or document.get("_rev") != removed.rev:
+            if document is not None and is_deleted(document):
+                done.append(removed.id)
+            elif document is None or document.get("_rev") != removed.rev:
                 refused[removed.id] = OUTDATED
             else:
                 ready.append(({**document, "pvt_deleted": True}, DELETED))
-        return self._save(ready, refused)
+        return (*done, *self._save(ready, refused))
 
     def _document(self, put: PutHook, stored: Document | None, accounts: "_Accounts") -> _Ready:
         """The document of a hook to store. Raises InvalidHook, and why it is refused otherwise."""
@@ -154,8 +160,7 @@ class BulkEditing:
                 raise _Outdated("its id is taken: give it another")
             if put.rev != stored["_rev"]:
                 raise _Outdated(OUTDATED if put.rev else EXISTS)
-            gone = dict.fromkeys(set(public_fields(stored)) - set(put.members) - {"enabled"})
-            changes = edited(stored, {**gone, **put.members})
+            changes = _changes(put, stored)
             changes["pvt_modified"] = now
             document, event = with_plain_name(with_changes(stored, changes)), EDITED
         if put.secrets is not None:
@@ -204,6 +209,25 @@ class BulkEditing:
         self._publisher.publish(changes)
         self._put(saved, {one.document["_id"] for one in changes if one.event == CREATED})
         return tuple(document["_id"] for document in saved)
+
+
+def _changes(put: PutHook, stored: Document) -> dict[str, Any]:
+    """What gives a stored hook the declared members, and no others."""
+    gone = dict.fromkeys(set(public_fields(stored)) - set(put.members) - {"enabled"})
+    return edited(stored, {**gone, **put.members})
+
+
+def _is_done(put: PutHook, stored: Document | None) -> bool:
+    """Whether a hook that was stored meanwhile is as it is to be.
+
+    The request was carried out, and came again because its reply was lost.
+    """
+    if stored is None or is_deleted(stored) or put.rev == stored["_rev"]:
+        return False
+    if stored.get("pvt_account_id") != put.account_id or _changes(put, stored):
+        return False
+    has = [secret.fingerprint for secret in stored_secrets(stored)]
+    return put.secrets is None or [given.fingerprint for given in put.secrets] == has
 
 
 class _Accounts:

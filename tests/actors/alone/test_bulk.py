@@ -211,9 +211,26 @@ def test_what_is_refused_does_not_hold_up_the_others(system):
     assert answer.done == ("h5",)
     assert set(answer.refused) == {"h1", "h2", "h3", "h4", "h9"}
     assert "meanwhile" in answer.refused["h1"]
-    again = system.ask_actor(HOOK_LISTENER, PutHooks((put("h1"), put("h5", account="b"))), HooksPut)
+    others = put("h1", name="new"), put("h5", account="b")
+    again = system.ask_actor(HOOK_LISTENER, PutHooks(others), HooksPut)
     assert "already" in again.refused["h1"]
     assert "taken" in again.refused["h5"]
+
+
+def test_a_request_that_comes_twice_is_carried_out_once(system, tmp_path, monkeypatch):
+    """Its reply was lost, because the actor was restarted: 500 of 100,000 hooks were refused."""
+    monkeypatch.setenv("SHOP_SECRET", SECRET)
+    system.apply(hook("edited") + hook("gone"))
+    text = hook("new", more='secrets = ["env:SHOP_SECRET"]\n') + hook("edited", name="otherwise")
+    changes = difference(system, read_declarations(tomllib.loads(text)), tmp_path, prune=True)
+    puts = (*(one.put for one in changes.added), *(one.put for one in changes.changed))
+    request = PutHooks(puts, tuple(changes.removed))
+    first = system.ask_actor(HOOK_LISTENER, request, HooksPut)
+    before = {id: system.hook(id) for id in ("new", "edited", "gone")}
+    second = system.ask_actor(HOOK_LISTENER, request, HooksPut)
+    assert sorted(first.done) == sorted(second.done) == ["edited", "gone", "new"]
+    assert (first.refused, second.refused) == ({}, {})
+    assert {id: system.hook(id) for id in before} == before
 
 
 def test_other_clients_see_no_secrets(system, tmp_path, monkeypatch):
