@@ -24,10 +24,10 @@ sbom: $(INSTALLED) ## Write the bill of materials of a release into dist/
 demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 	@$(BIN)/callboard demo
 
-test: $(INSTALLED) ## Run all tests, WORKERS=6 at a time; those whose server is missing are skipped
+test: $(INSTALLED) ## Run all tests, WORKERS=4 at a time; those whose server is missing are skipped
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-PARALLEL = --numprocesses $(or $(WORKERS),6) --dist loadgroup --no-loadscope-reorder
+PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
 	@$(MAKE) --silent lint types quick

@@ -649,3 +649,23 @@ class EventExplained(AdminAnswer):
 
     steps: tuple[ExplainedStep, ...]
     outcomes: tuple[tuple[str, str], ...]
+
+
+# Circuits
+
+
+@frozen
+class CloseCircuit(AdminRequest):
+    """To each deliverer: send requests to an endpoint again. -> `CircuitClosed`.
+
+    `endpoint`: scheme, host and port, as the endpoints are listed.
+    """
+
+    endpoint: str
+
+
+@frozen
+class CircuitClosed(AdminAnswer):
+    """The endpoint's circuit is closed; `was_open`: it was not before."""
+
+    was_open: bool

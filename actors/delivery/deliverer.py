@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve
 from thespian.actors import ActorAddress, WatchMessage
 
+from callboard import admin
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.base.notification_publisher import NotificationPublisher
 from callboard.actors.base.placement import is_remote
@@ -465,7 +466,7 @@ class Deliverer(UsesHooks):
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
         if isinstance(outcome, Response) and not isinstance(then, Done):
             self._journal.answered(job.delivery.id, job.attempts_made, outcome.status)
-        self._end_turn(job, reached(outcome))
+        self._end_turn(job, reached(outcome), "" if isinstance(outcome, Response) else outcome.kind)
         self._follow(job, outcome, then, now)
 
     def _conclude_again(self, job: Job, status: int) -> None:
@@ -494,10 +495,10 @@ class Deliverer(UsesHooks):
         if took_s is not None and result != REFUSED:
             self.tally.observe(catalog.REQUEST_SECONDS, took_s)
 
-    def _end_turn(self, job: Job, reached: bool | None) -> None:
+    def _end_turn(self, job: Job, reached: bool | None, error: str = "") -> None:
         assert job.turn is not None
         turn, job.turn = job.turn, None
-        shed = self._dispatcher.done(turn, time.monotonic(), reached)
+        shed = self._dispatcher.done(turn, time.monotonic(), reached, error)
         if reached is False:
             self._mark_if_down(job)
         if not self._stopping:
@@ -685,6 +686,12 @@ class Deliverer(UsesHooks):
         self._report_deferrals()
 
     # Peers and stopping
+
+    def receiveMsg_CloseCircuit(self, message: admin.CloseCircuit, sender: ActorAddress) -> None:
+        """Send requests to an endpoint again, whatever failed before."""
+        was_open = self._dispatcher.close_circuit(message.endpoint, time.monotonic())
+        self.send(sender, admin.CircuitClosed(was_open, ref=message.ref))
+        self._go_on()
 
     def receiveMsg_AttemptPolicy(self, message: AttemptPolicy, _sender: ActorAddress) -> None:
         """Apply the cluster's settings for attempts."""

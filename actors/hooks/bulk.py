@@ -220,7 +220,7 @@ def _changes(put: PutHook, stored: Document) -> dict[str, Any]:
 def _is_done(put: PutHook, stored: Document | None) -> bool:
     """Whether a hook that was stored meanwhile is as it is to be.
 
-    The request was carried out, and came again because its reply was lost.
+    The request was carried out, and returns since its reply was lost.
     """
     if stored is None or is_deleted(stored) or put.rev == stored["_rev"]:
         return False

@@ -71,7 +71,7 @@ def test_trouble_comes_first_and_the_tree_is_folded_while_it_is_well(operator, a
         expect(trouble).to_contain_text(text)
     expect(trouble).to_contain_text("60 dead letters")
     tree = page.get_by_role("region", name="Supervision tree")
-    expect(tree).to_contain_text("1 run")
+    expect(tree).to_contain_text("4 run")
     expect(tree.get_by_role("table")).to_have_count(0)
     tree.get_by_role("button", name="Show processes").click()
     expect(tree.get_by_role("table")).to_be_visible()
@@ -84,6 +84,19 @@ def test_trouble_comes_first_and_the_tree_is_folded_while_it_is_well(operator, a
     expect(rows).to_have_count(1)
     rows.click()
     expect(page.get_by_role("heading", name="Broken")).to_be_visible()
+
+
+def test_the_circuit_of_an_endpoint_is_closed(operator, api):
+    board = operator()
+    board.go("Endpoints")
+    row = board.page.locator("tr[data-endpoint]")
+    for text in ("https://a.example", "open", "timeout", "40 s"):
+        expect(row).to_contain_text(text)
+    with board.page.expect_response("**/v2/callboard/endpoints/close") as closed:
+        row.get_by_role("button", name="Close the circuit of https://a.example").click()
+    assert closed.value.json()["data"] == {"endpoint": "https://a.example", "closed": 2}
+    row.get_by_role("link", name="Hooks of").click()
+    expect(board.page.locator("tr[data-hook]")).to_have_count(1)
 
 
 def test_hooks_are_searched_sorted_and_counted(operator, api):

@@ -182,14 +182,22 @@ def served(api):
 
 
 FINGERPRINT = "0123456789ab"
+OPEN = "https://a.example"
+"""An endpoint whose circuit is open."""
 
 
 def whole_system():
     """What the actors of a system that is well would answer."""
     secrets = HookSecrets("h", (StoredSecret(FINGERPRINT, "hmac-sha256", 1, "x"),))
     none = Percentiles()
-    tree = TreeNode("callboard", "", "WebhooksSupervisor", "", "running", 1, 2.0, 0, {})
-    endpoint = EndpointSeen("https://a.example", 1, 2, "open", 3)
+    about = "running", 1, 2.0, 0, {}
+    deliverers = tuple(
+        TreeNode(name, f"deliveries/{name}", "Deliverer", "", *about)
+        for name in ("deliverer-1", "deliverer-2")
+    )
+    deliveries = TreeNode("deliveries", "deliveries", "Supervisor", "", *about, deliverers)
+    tree = TreeNode("callboard", "", "WebhooksSupervisor", "", *about, (deliveries,))
+    endpoint = EndpointSeen(OPEN, 1, 2, "open", 3, "timeout", 40)
     figures = Snapshot(
         1.0, 0.0, 10.0, {"events": 7}, {}, {}, {}, {}, {}, none, none, (endpoint,), {},
         Series(2.0, (), {}, {}, {}, {}),
@@ -226,4 +234,5 @@ def whole_system():
         ListHookQueues: HookQueues(()),
         admin.RetryWaiting: admin.WaitingRetried(()),
         admin.TestHook: tested,
+        admin.CloseCircuit: lambda request: admin.CircuitClosed(request.endpoint == OPEN),
     }

@@ -72,6 +72,7 @@ OPERATOR_PATHS = [
     ("GET", "health", None, 200),
     ("GET", "figures", None, 200),
     ("GET", "endpoints", None, 200),
+    ("POST", "endpoints/close", {"endpoint": "https://a.example"}, 200),
     ("GET", "hooks", None, 200),
     ("GET", "hooks/problems", None, 200),
     ("GET", "hooks/{hook}", None, 200),

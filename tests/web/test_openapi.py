@@ -146,6 +146,7 @@ OPERATIONS = {
     ("/v2/callboard/health", "GET"): (200, None),
     ("/v2/callboard/figures", "GET"): (200, None),
     ("/v2/callboard/endpoints", "GET"): (200, None),
+    ("/v2/callboard/endpoints/close", "POST"): (200, {"endpoint": "https://a.example"}),
     ("/v2/callboard/hooks", "GET"): (200, None),
     ("/v2/callboard/hooks/count", "GET"): (200, None),
     ("/v2/callboard/hooks/problems", "GET"): (200, None),

@@ -101,10 +101,20 @@ def test_tree_health_figures_and_endpoints_are_shown(api):
     assert api.data("GET", "/v2/callboard/figures")["totals"] == {"events": 7}
     (endpoint,) = api.data("GET", "/v2/callboard/endpoints")
     assert (endpoint["circuit"], endpoint["waiting"]) == ("open", 2)
+    assert (endpoint["error"], endpoint["failing_s"]) == ("timeout", 40)
     problems = api.data("GET", f"{HOOKS}/problems")
     assert problems["problems"] == [{"account_id": PARENT, "hook_id": "h", "reason": "no uri"}]
     api.backend.answers.clear()
     assert api.call("GET", "/v2/callboard/figures").status_code == 503
+
+
+def test_a_circuit_is_closed_by_all_deliverers(api):
+    path = "/v2/callboard/endpoints/close"
+    closed = api.data("POST", path, {"endpoint": "https://a.example"})
+    assert closed == {"endpoint": "https://a.example", "closed": 2}
+    assert api.call("POST", path, {"endpoint": "https://b.example"}).status_code == 404
+    for wrong in ({}, {"endpoint": 7}, {"endpoint": "https://a.example", "x": 1}):
+        assert api.call("POST", path, wrong).status_code == 400
 
 
 def test_settings_are_shown_without_secrets(tmp_path):

@@ -44,6 +44,28 @@ def test_any_answer_reaches_the_endpoint(outcome, says):
     assert reached(outcome) is says
 
 
+def test_the_latest_error_and_the_time_of_the_first_are_known():
+    made = circuits()
+    assert (made.error("e"), made.failing_s("e", 5.0)) == ("", 0.0)
+    made.end("e", 1.0, False, probe=False, error="timeout")
+    made.end("e", 3.0, False, probe=False, error="failed_connect: econnrefused")
+    assert made.error("e") == "failed_connect: econnrefused"
+    assert made.failing_s("e", 5.0) == 4.0
+    made.end("e", 6.0, True, probe=False)
+    assert (made.error("e"), made.failing_s("e", 7.0)) == ("", 0.0)
+
+
+def test_it_can_be_closed_before_its_pause_is_over():
+    made = opened()
+    assert not made.allows("e", 1)
+    assert made.close("e")
+    assert (made.allows("e", 1), made.open, made.failures("e")) == (True, 0, 0)
+    assert not made.close("e")
+    request(made, 1, False)
+    assert not made.close("e"), "it was closed, with a failure"
+    assert made.failures("e") == 0
+
+
 def test_consecutive_errors_open_a_circuit():
     made = circuits(failures=3)
     for was_reached in (False, False, True, False, None, False):

@@ -444,6 +444,15 @@ def test_nothing_is_remembered_of_what_has_ended():
     assert (len(made), made.in_flight, made.wake_at()) == (0, 0, None)
 
 
+def test_a_circuit_that_is_closed_lets_its_items_run_at_once():
+    made = opened(dispatcher())
+    add(made, "waits")
+    assert items(made, 1.0) == []
+    assert made.close_circuit("e", 1.0)
+    assert items(made, 1.0) == ["waits"]
+    assert not made.close_circuit("another", 1.0)
+
+
 # Everything at once
 
 HOOKS = {

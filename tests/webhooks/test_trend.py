@@ -110,14 +110,14 @@ def test_an_endpoint_of_several_deliverers_is_one():
     seen = merged(
         [
             EndpointFigures("http://a:80", 2, 1, "closed", 0),
-            EndpointFigures("http://b:80", 0, 1, "open", 12),
-            EndpointFigures("http://a:80", 3, 4, "closed", 2),
-            EndpointFigures("http://b:80", 1, 0, "half-open", 15),
+            EndpointFigures("http://b:80", 0, 1, "open", 12, "timeout", 99.0),
+            EndpointFigures("http://a:80", 3, 4, "closed", 2, "closed", 1.5),
+            EndpointFigures("http://b:80", 1, 0, "half-open", 15, "failed_connect", 60.9),
         ]
     )
     assert seen == (
-        EndpointSeen("http://b:80", 1, 1, "open", 15),
-        EndpointSeen("http://a:80", 5, 5, "closed", 2),
+        EndpointSeen("http://b:80", 1, 1, "open", 15, "failed_connect", 60),
+        EndpointSeen("http://a:80", 5, 5, "closed", 2, "closed", 1),
     )
 
 

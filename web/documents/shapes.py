@@ -337,6 +337,7 @@ HEALTH = _object(
 )
 FIGURES = schema_of(Snapshot)
 ENDPOINTS = list_of(schema_of(EndpointSeen))
+CIRCUIT_CLOSED = _object({"endpoint": _TEXT, "closed": _NUMBER}, title="CircuitClosed")
 HOOK_PROBLEMS = schema_of(HookProblems)
 MODULES = list_of(
     _object(

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from callboard.supervision import TreeNode
 from callboard.web.backend import NodeFacts
 from callboard.webhooks.dispatch.circuit_breaker import OPEN
@@ -42,7 +44,7 @@ def tick(
         "tree": None if tree is None else _actor(tree),
         "figures": None if snapshot is None else _figures(snapshot),
         "point": None if snapshot is None else _point(snapshot.series),
-        "endpoints": [] if snapshot is None else _endpoints(snapshot),
+        "endpoints": [attrs.asdict(one) for one in snapshot.endpoints] if snapshot else [],
     }
 
 
@@ -76,19 +78,6 @@ def _figures(snapshot: Snapshot) -> dict[str, float | None]:
         **{name: snapshot.levels.get(level) for name, level in _LEVELS.items()},
         "circuits": circuits,
     }
-
-
-def _endpoints(snapshot: Snapshot) -> list[dict[str, Any]]:
-    return [
-        {
-            "endpoint": one.endpoint,
-            "circuit": one.circuit,
-            "failures": one.failures,
-            "in_flight": one.in_flight,
-            "waiting": one.waiting,
-        }
-        for one in snapshot.endpoints
-    ]
 
 
 def _actor(node: TreeNode) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import attrs
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
+from callboard import admin
+from callboard.actors.base.placement import is_deliverer
 from callboard.actors.messages import (
     GetFigures,
     GetHealth,
@@ -83,9 +85,49 @@ def show_figures(request: Request, _caller: Admin, backend: TheBackend) -> Respo
     "/endpoints", summary="List endpoints with their circuits", responses=shows(shapes.ENDPOINTS)
 )
 def list_endpoints(request: Request, _caller: Admin, backend: TheBackend) -> Response:
-    """Endpoints whose circuit is not closed, then the busiest."""
+    """Endpoints whose circuit is not closed, then the busiest.
+
+    `error`: the latest of the consecutive `failures`; `failing_s`: seconds since the first.
+    """
     seen = asked(backend, METRICS, GetFigures(), Snapshot).endpoints
     return success(request, [attrs.asdict(one) for one in seen])
+
+
+@router.post(
+    "/endpoints/close",
+    summary="Close an endpoint's circuit",
+    openapi_extra=body_of(
+        {
+            "type": "object",
+            "required": ["endpoint"],
+            "properties": {"endpoint": {"type": "string"}},
+        },
+        "The endpoint: scheme, host and port, as it is listed.",
+    ),
+    responses=changes(shapes.CIRCUIT_CLOSED),
+)
+def close_circuit(request: Request, _caller: Admin, backend: TheBackend) -> Response:
+    """Sends requests to it again at once. 404 if no deliverer of the node has its circuit open."""
+    data = data_of(request)
+    check_members(data, {"endpoint"})
+    endpoint = data.get("endpoint")
+    if not isinstance(endpoint, str):
+        raise invalid_member("endpoint", "type", "Value is not of type string", value=endpoint)
+    closing = admin.CloseCircuit(endpoint)
+    closed = sum(
+        asked(backend, path, closing, admin.CircuitClosed).was_open
+        for path in _deliverers(asked(backend, "", GetTree(), TreeNode))
+    )
+    if not closed:
+        raise bad_identifier(endpoint)
+    return success(request, {"endpoint": endpoint, "closed": closed})
+
+
+def _deliverers(node: TreeNode) -> Iterator[str]:
+    if is_deliverer(node.path):
+        yield node.path
+    for child in node.children:
+        yield from _deliverers(child)
 
 
 # Hooks

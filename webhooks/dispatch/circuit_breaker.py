@@ -28,8 +28,13 @@ class CircuitLimits:
 
 @define
 class _Circuit:
-    """`pause_s`: the pause before the latest probe, without jitter; 0 while it is closed."""
+    """`pause_s`: the pause before the latest probe, without jitter; 0 while it is closed.
 
+    `since`: when its first failure in a row was; `error`: what the latest one was.
+    """
+
+    since: float
+    error: str = ""
     failures: int = 0
     pause_s: float = 0.0
     probe_at: float = 0.0
@@ -89,6 +94,16 @@ class Circuits:
         circuit = self._circuits.get(endpoint)
         return 0 if circuit is None else circuit.failures
 
+    def error(self, endpoint: str) -> str:
+        """What the latest of these failures was; empty if there are none."""
+        circuit = self._circuits.get(endpoint)
+        return "" if circuit is None else circuit.error
+
+    def failing_s(self, endpoint: str, now: float) -> float:
+        """Seconds since the first of these failures; 0 if there are none."""
+        circuit = self._circuits.get(endpoint)
+        return 0.0 if circuit is None else now - circuit.since
+
     def failing(self) -> Iterator[str]:
         """The endpoints whose circuit is not closed."""
         return (name for name, circuit in self._circuits.items() if circuit.pause_s)
@@ -127,23 +142,32 @@ class Circuits:
         circuit.probing = True
         return True
 
-    def end(self, endpoint: str, now: float, was_reached: bool | None, *, probe: bool) -> None:
+    def end(
+        self, endpoint: str, now: float, was_reached: bool | None, *, probe: bool, error: str = ""
+    ) -> None:
         """Record the end of a request.
 
-        `probe`: the result of `begin`; `was_reached`: see `reached`.
+        `probe`: the result of `begin`; `was_reached`: see `reached`; `error`: if it was not.
         """
         if was_reached:
-            circuit = self._circuits.pop(endpoint, None)
-            self._open -= circuit is not None and circuit.pause_s > 0
+            self.close(endpoint)
         elif was_reached is None:
             circuit = self._circuits.get(endpoint)
             if circuit is not None and probe:
                 circuit.probing = False
         else:
-            self._failed(endpoint, now, probe)
+            self._failed(endpoint, now, probe, error)
 
-    def _failed(self, endpoint: str, now: float, probe: bool) -> None:
-        circuit = self._circuits.setdefault(endpoint, _Circuit())
+    def close(self, endpoint: str) -> bool:
+        """Forget the endpoint's failures; whether its circuit was not closed."""
+        circuit = self._circuits.pop(endpoint, None)
+        was_open = circuit is not None and circuit.pause_s > 0
+        self._open -= was_open
+        return was_open
+
+    def _failed(self, endpoint: str, now: float, probe: bool, error: str) -> None:
+        circuit = self._circuits.setdefault(endpoint, _Circuit(now))
+        circuit.error = error
         if circuit.pause_s and not (probe and circuit.probing):
             return
         self._circuits.move_to_end(endpoint)

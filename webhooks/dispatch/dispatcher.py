@@ -86,13 +86,18 @@ class Turn(Generic[T]):
 
 @frozen
 class EndpointFigures:
-    """An endpoint's current load; `failures`: consecutive errors, from its circuit."""
+    """An endpoint's current load; `failures`: consecutive errors, from its circuit.
+
+    `error`: the latest of them; `failing_s`: seconds since the first.
+    """
 
     endpoint: str
     in_flight: int
     waiting: int
     circuit: str
     failures: int
+    error: str = ""
+    failing_s: float = 0.0
 
 
 class _ReadyHooks(Generic[T]):
@@ -243,10 +248,10 @@ class Dispatcher(Generic[T]):
             self._place_other(endpoint, now)
         return Turn(item, key, endpoint, hook.id, self._numbers, probe)
 
-    def done(self, turn: Turn[T], now: float, reached: bool | None) -> list[T]:
+    def done(self, turn: Turn[T], now: float, reached: bool | None, error: str = "") -> list[T]:
         """End a turn; returns the items that lost their room by it and are to be deferred.
 
-        `reached`: see circuit_breaker.py. Raises ValueError if the turn has ended before.
+        `reached`, `error`: see circuit_breaker.py. Raises ValueError if the turn has ended before.
         """
         if turn.number not in self._limiter:
             raise ValueError(f"turn {turn.number} of {turn.key} has ended before")
@@ -256,7 +261,7 @@ class Dispatcher(Generic[T]):
         if self._trouble or not reached:
             reached = self._judged(turn.number, turn.hook, now, reached)
         queue.took(self._limiter.end(turn.number, now, reached))
-        self._circuits.end(endpoint, now, reached, probe=turn.probe)
+        self._circuits.end(endpoint, now, reached, probe=turn.probe, error=error)
         home = self._queue_for(endpoint, turn.hook)
         hook = home.hooks[turn.hook]
         hook.end()
@@ -271,6 +276,13 @@ class Dispatcher(Generic[T]):
         if self._sides:
             self._place_other(endpoint, now)
         return shed
+
+    def close_circuit(self, endpoint: str, now: float) -> bool:
+        """Send requests to an endpoint again; whether its circuit was not closed."""
+        was_open = self._circuits.close(endpoint)
+        if endpoint in self._queues:
+            self._place_queue(self._queues[endpoint], now)
+        return was_open
 
     # Hooks in trouble
 
@@ -414,6 +426,8 @@ class Dispatcher(Generic[T]):
             waiting=queue.waiting if queue else 0,
             circuit=self._circuits.state(endpoint, now),
             failures=self._circuits.failures(endpoint),
+            error=self._circuits.error(endpoint),
+            failing_s=self._circuits.failing_s(endpoint, now),
         )
 
     # Room

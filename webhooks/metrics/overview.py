@@ -98,12 +98,15 @@ def merged(endpoints: Iterable[EndpointFigures]) -> tuple[EndpointSeen, ...]:
     seen: dict[str, EndpointSeen] = {}
     for one in endpoints:
         other = seen.get(one.endpoint)
+        worst = other if other and other.failures >= one.failures else one
         seen[one.endpoint] = EndpointSeen(
             one.endpoint,
             one.in_flight + (other.in_flight if other else 0),
             one.waiting + (other.waiting if other else 0),
             min(one.circuit, other.circuit if other else CLOSED, key=_WORST_FIRST.index),
-            max(one.failures, other.failures if other else 0),
+            worst.failures,
+            worst.error,
+            int(worst.failing_s),
         )
     order = (
         (e.circuit == CLOSED, -e.waiting - e.in_flight, -e.failures, e.endpoint)

@@ -25,7 +25,8 @@ class Percentiles:
 class EndpointSeen:
     """An endpoint over all deliverers: scheme, host and port. `circuit`: the worst state of them.
 
-    `failures`: consecutive errors, in the deliverer with the most.
+    `failures`: consecutive errors, in the deliverer with the most; there `error` is the latest, and
+    `failing_s` the seconds since the first.
     """
 
     endpoint: str
@@ -33,6 +34,8 @@ class EndpointSeen:
     waiting: int
     circuit: str
     failures: int
+    error: str = ""
+    failing_s: int = 0
 
 
 @frozen

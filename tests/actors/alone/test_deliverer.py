@@ -3,6 +3,7 @@
 import pytest
 from attrs import evolve
 
+from callboard import admin
 from callboard.actors.delivery.deliverer import Deliverer
 from callboard.actors.messages import (
     AttemptPolicy,
@@ -378,3 +379,21 @@ def test_the_late_deliveries_of_an_old_event_are_deferred_at_once(deliveries):
     assert deliveries.sent == ["d1"]
     [defer] = deliveries.retries.take(Defer)
     assert [item.delivery.id for item in defer.items] == ["d2"]
+
+
+def test_a_circuit_is_closed_at_once_on_demand(deliveries):
+    deliveries.outcome = ClientError("timeout")
+    failing = [delivery(f"d{number}", f"h{number}") for number in range(10)]
+    deliveries.give("1/0", t5=tuple(failing))
+    (seen,) = deliveries.world.actor(deliveries.actor.address).busiest_endpoints()
+    assert (seen.circuit, seen.error) == ("open", "timeout")
+    client = deliveries.world.peer("client")
+    client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint, ref="7"))
+    deliveries.world.pass_time(0.1)
+    assert client.take(admin.CircuitClosed) == [admin.CircuitClosed(True, ref="7")]
+    deliveries.outcome = Response(200)
+    deliveries.give("2/0", t6=delivery("d20"))
+    assert deliveries.sent[-1] == "d20"
+    client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint))
+    deliveries.world.pass_time(0.1)
+    assert client.take(admin.CircuitClosed) == [admin.CircuitClosed(False)]

@@ -177,6 +177,9 @@ export const retryNow = async (account, id) =>
 export const test = async (account, id) =>
   (await call("PUT", `${hookPath(account, id)}/test`, { data: {} })).data;
 
+export const closeCircuit = (endpoint) =>
+  call("POST", "/v2/callboard/endpoints/close", { data: { endpoint } });
+
 /** {attempts, next}, the latest first; of all hooks of an account without an id. */
 export async function attempts(account, id, { outcome, status, text, after }, signal) {
   const query = {

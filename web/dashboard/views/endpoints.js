@@ -1,6 +1,7 @@
 // Where deliveries go, and whether anybody is there.
 
-import { count } from "../parts/format.js";
+import * as api from "../data/api.js";
+import { count, duration } from "../parts/format.js";
 import { html, useState } from "../parts/html.js";
 import { live } from "../data/live.js";
 import { link } from "../parts/route.js";
@@ -33,6 +34,8 @@ export const EndpointTable = ({ endpoints }) =>
             <th>endpoint</th>
             <th>circuit</th>
             <th class="number" title="failures in a row">failures</th>
+            <th>latest error</th>
+            <th class="number" title="since the first of these failures">for</th>
             <th class="number">in flight</th>
             <th class="number">waiting</th>
             <th>hooks</th>
@@ -44,10 +47,26 @@ export const EndpointTable = ({ endpoints }) =>
               <th scope="row" class="mono cut" title=${one.endpoint}>${one.endpoint}</th>
               <td><${State} kind=${KINDS[one.circuit] ?? "quiet"}>${one.circuit}<//></td>
               <td class=${one.failures ? "number bad" : "number"}>${count(one.failures)}</td>
+              <td class="cut" title=${one.error}>${one.error}</td>
+              <td class="number">${one.failures ? duration(one.failing_s) : ""}</td>
               <td class="number">${count(one.in_flight)}</td>
               <td class="number">${count(one.waiting)}</td>
-              <td><a href=${link("hooks", "find", one.endpoint)} aria-label=${`Hooks of ${one.endpoint}`}>show</a></td>
+              <td>
+                <a href=${link("hooks", "find", one.endpoint.split(" ")[0])} aria-label=${`Hooks of ${one.endpoint}`}
+                  >show</a
+                >
+                ${one.circuit !== "closed" && html`<${Close} endpoint=${one.endpoint} />`}
+              </td>
             </tr>`,
           )}
         </tbody>
       </table>`;
+
+/** Sends requests to an endpoint again, without waiting for the pause of its circuit to end. */
+function Close({ endpoint }) {
+  const [problem, setProblem] = useState("");
+  const close = () => api.closeCircuit(endpoint).catch((error) => setProblem(error.message));
+  return html`<button type="button" title=${problem} aria-label=${`Close the circuit of ${endpoint}`} onClick=${close}>
+    ${problem ? "not closed" : "close circuit"}
+  </button>`;
+}
