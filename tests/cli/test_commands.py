@@ -15,13 +15,13 @@ RENEW = "CALLBOARD_RENEW_COMMANDS=1 python -m pytest tests/cli/test_commands.py"
 
 def described(command, path="callboard"):
     """What can be written after each command, by its whole name: without the options for
-    settings (tests/data/formats/settings.txt) and the words of the help."""
+    settings (tests/data/formats/settings.txt), click's own one for help, and the words of it."""
     with click.Context(command, info_name=path.rpartition(" ")[2]) as context:
         facts = command.to_info_dict(context)
     facts["params"] = [
         {key: value for key, value in param.items() if key != "help" and value}
         for param in facts["params"]
-        if not param.get("hidden") and not param["name"].startswith("setting_")
+        if not param.get("hidden") and not param["name"].startswith(("setting_", "_click"))
     ]
     plain = {key: facts[key] for key in ("params", "hidden", "deprecated") if facts[key]}
     yield path, json.loads(json.dumps(plain, default=str))
