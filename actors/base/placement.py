@@ -1,7 +1,6 @@
 """The choice of a deliverer for each delivery."""
 
 import hashlib
-import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -9,7 +8,7 @@ from operator import attrgetter
 
 from attrs import frozen
 
-from callboard.actors.messages.paths import DELIVERIES, ELSEWHERE
+from callboard.actors.messages.paths import is_deliverer
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 
@@ -18,18 +17,6 @@ WHOLE_EVENTS, WHOLE_DELIVERIES = 32, 64
 
 _BY_ID = ""
 """In place of a path: the deliverer was chosen by the id of each delivery."""
-
-_DELIVERER = re.compile(rf"({ELSEWHERE}/[^/]+|{DELIVERIES})/deliverer-\d+")
-
-
-def is_deliverer(path: str) -> bool:
-    """Whether it is the path of a deliverer, on this machine or on one that has joined."""
-    return _DELIVERER.fullmatch(path) is not None
-
-
-def is_remote(path: str) -> bool:
-    """Whether it is the path of a deliverer on a machine that has joined, with its own clock."""
-    return is_deliverer(path) and path.startswith(f"{ELSEWHERE}/")
 
 
 def deliverers_among(peers: Mapping[str, Peer]) -> list[Peer]:

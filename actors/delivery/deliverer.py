@@ -16,7 +16,6 @@ from thespian.actors import ActorAddress, WatchMessage
 from callboard import admin
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.base.notification_publisher import NotificationPublisher
-from callboard.actors.base.placement import is_remote
 from callboard.actors.base.role import Ports, Setup
 from callboard.actors.base.tracing import tracing
 from callboard.actors.delivery.delivery_guard import DeliveryGuard
@@ -39,7 +38,13 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.notifications import NoticesSeen
 from callboard.actors.messages.operational import EndpointsDown
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE, is_source
+from callboard.actors.messages.paths import (
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    RETRY_QUEUE,
+    is_remote,
+    is_source,
+)
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.local.delivered_ids import DeliveredIds

@@ -12,7 +12,7 @@ from attrs import define, frozen
 from thespian.actors import ActorAddress
 
 from callboard.actors.base.event_modules import event_modules
-from callboard.actors.base.placement import deliverer_for, deliverers_among, is_deliverer
+from callboard.actors.base.placement import deliverer_for, deliverers_among
 from callboard.actors.base.role import BrokerRole, Setup
 from callboard.actors.delivery.earlier_deliveries import take_over
 from callboard.actors.delivery.hook_freshness import UsesHooks
@@ -41,7 +41,7 @@ from callboard.actors.messages import (
     Reconcile,
     Release,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE
+from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_TABLE, is_deliverer
 from callboard.adapters.broker.protocol import (
     BrokerEvent,
     Confirmed,

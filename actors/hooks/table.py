@@ -9,7 +9,6 @@ from typing import Any
 from attrs import Factory, define
 from thespian.actors import ActorAddress
 
-from callboard.actors.base.placement import is_deliverer
 from callboard.actors.base.resequencer import Resequencer
 from callboard.actors.base.role import Role, Setup
 from callboard.actors.messages import (
@@ -30,7 +29,7 @@ from callboard.actors.messages import (
     Subscribe,
     TableListed,
 )
-from callboard.actors.messages.paths import RETRY_QUEUE
+from callboard.actors.messages.paths import RETRY_QUEUE, is_deliverer
 from callboard.admin import ConfiguredHook
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.outbox import BATCH_BYTES, cut

@@ -8,8 +8,8 @@ from callboard.actors.base.placement import (
     Placement,
     deliverer_for,
     deliverers_among,
-    is_remote,
 )
+from callboard.actors.messages.paths import is_remote
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options

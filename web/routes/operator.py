@@ -11,7 +11,6 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from callboard import admin
-from callboard.actors.base.placement import is_deliverer
 from callboard.actors.messages import (
     GetFigures,
     GetHealth,
@@ -19,7 +18,7 @@ from callboard.actors.messages import (
     HookProblems,
     ListHookProblems,
 )
-from callboard.actors.messages.paths import HOOK_LISTENER, METRICS
+from callboard.actors.messages.paths import HOOK_LISTENER, METRICS, is_deliverer
 from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
 from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
 from callboard.adapters.store.protocol import DatabaseMissing, Row
