@@ -47,7 +47,7 @@ def snapshot(*times):
         retry_queue={},
         request_s=Percentiles(),
         latency_s=Percentiles(0.0125, 0.02, None),
-        endpoints=(EndpointSeen("http://a.example:80", 0, 3, "open", 12),),
+        endpoints=(EndpointSeen("http://a.example:80", 0, 3, "open", 12, "timeout", 7),),
         restarts={},
         series=Series(
             2.0,
@@ -146,7 +146,7 @@ def test_history_comes_first_and_then_ticks(watched):
     assert tick["point"]["at"] == 102.0
     assert tick["endpoints"] == [
         {"endpoint": "http://a.example:80", "circuit": "open", "failures": 12, "in_flight": 0,
-         "waiting": 3}
+         "waiting": 3, "error": "timeout", "failing_s": 7}
     ]  # fmt: skip
     assert (tick["problems"], tick["node"]) == ([], watched.backend.node.name)
     asked = {(path, type(message)) for path, message in watched.backend.asked}
