@@ -284,7 +284,7 @@ def test_two_nodes_keep_the_order_and_do_not_stall(
 ):
     """40 of 200 were delivered in 157 s, with no progress after 36 s."""
     prepared(couchdb_url, tmp_path).close()
-    accepted = some_fail(receiver, "/ordered")
+    accepted = some_fail(receiver, "/ordered", every=20)
     nodes = [
         start(**node, amqp__queue_type=queue_type, **STANDARD)
         for node in two_nodes(amqp_url, couchdb_url)

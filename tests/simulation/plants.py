@@ -14,11 +14,17 @@ from callboard.webhooks.dispatch.dispatcher import Dispatcher
 
 
 class ForgetfulBridge(EventBridge):
-    """Never asks after a share, so that a lost Progress leaves its events unacknowledged."""
+    """Never asks after a share, so that a lost Progress leaves its events unacknowledged.
+
+    It does not return them to the broker either, which is the last resort for such a fault.
+    """
 
     def send(self, target, message):
         if not isinstance(message, Reconcile):
             super().send(target, message)
+
+    def on_overdue(self, tags):
+        pass
 
 
 class ForgetfulRetryQueue(RetryQueue):
@@ -27,6 +33,9 @@ class ForgetfulRetryQueue(RetryQueue):
     def send(self, target, message):
         if not isinstance(message, Reconcile):
             super().send(target, message)
+
+    def on_overdue(self, tags):
+        pass
 
 
 class RepeatingBridge(EventBridge):
