@@ -1,6 +1,7 @@
 """Finds out from the store which changes of hooks the bus did not bring."""
 
 import itertools
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,11 @@ from callboard.supervision import Call, Timer
 
 GATHER_S = 0.05
 """Actors that woke together are answered together."""
-MAX_SEEN = 10_000
+MAX_SEEN = 100_000
+"""The most hooks whose revisions are remembered; beyond, the one seen longest ago is forgotten.
+
+While very many hooks are stored, their announcements come some ten thousand hooks later.
+"""
 MAX_BARRIERS = 100
 """Of more that are in flight, the oldest count as lost."""
 GONE = "gone"
@@ -44,7 +49,7 @@ class HookRefreshing:
         self._store, self._loading, self._apply, self._load = store, loading, apply, load
         self._send, self._log = send, log
         self._due = timer(self.compare)
-        self._seen: dict[str, str] = {}
+        self._seen: OrderedDict[str, str] = OrderedDict()
         self._asked: dict[str, tuple[ActorAddress, int]] = {}
         self._answers: dict[int, list[tuple[ActorAddress, int]]] = {}
         # The tickets of replies (changes.py) and of checks are not negative.
@@ -63,9 +68,10 @@ class HookRefreshing:
 
     def saw(self, hook_id: str, revision: str) -> None:
         """This revision of a hook is in effect."""
-        if len(self._seen) >= MAX_SEEN:
-            self._seen.clear()
         self._seen[hook_id] = revision
+        self._seen.move_to_end(hook_id)
+        if len(self._seen) > MAX_SEEN:
+            self._seen.popitem(last=False)
 
     def has_seen(self, hook_id: str, revision: Any) -> bool:
         """Whether this revision of a hook is in effect, as far as is remembered."""
