@@ -8,7 +8,7 @@ import json
 from collections import Counter, defaultdict
 from functools import lru_cache, partial
 
-from attrs import Factory, evolve, frozen
+from attrs import Factory, frozen
 
 from callboard.actors.base.role import Ports
 from callboard.actors.events.bridge import event_queue
@@ -39,9 +39,11 @@ from callboard.webhooks.retries.outcome import ClientError, Response
 from callboard.webhooks.retries.retry_message import from_json
 from support.world import Broker, Endpoints, Network, Store, World
 from support.world.endpoints import OK
+from support.world.parts import only
 
 ACCOUNT = "a1b2c3d4e5f60718293a4b5c6d7e8f90"
 EXCHANGE = "shop"
+PARTS = (HOOK_TABLE, HOOK_LISTENER, EVENT_BRIDGE, RESPONDERS, DELIVERIES)
 MODULES = {"ordered_goods": "order.#", "anything": "#"}
 """The modules and the routing keys that they bind: some events concern one module, others both."""
 KEYS = ("order.made", "order.paid", "visit.begun")
@@ -212,9 +214,8 @@ class Simulation:
             else:
                 self.store.save("webhooks", hook.document)
         self.top = self.world.create(Supervisor)
-        self.world.deliver(
-            self.top, Start(args=_simulated(tree(self.settings)), heartbeat_s=600.0), self.top
-        )
+        spec = only(tree(self.settings), PARTS, (*MODULES, "object", "callboard"))
+        self.world.deliver(self.top, Start(args=spec, heartbeat_s=600.0), self.top)
 
     def _plan_events(self):
         at = 5.0
@@ -458,17 +459,3 @@ def pair_in(body: bytes):
 def pair_of(delivery: Delivery):
     """The event and the hook of a delivery."""
     return json.loads(delivery.body)["n"], delivery.hook_id
-
-
-def _simulated(spec):
-    """The part of the tree that is simulated."""
-    parts = (HOOK_TABLE, HOOK_LISTENER, EVENT_BRIDGE, RESPONDERS, DELIVERIES)
-    children = []
-    for child in spec.children:
-        if child.id in parts:
-            if child.id == RESPONDERS:
-                known = (*MODULES, "object", "callboard")
-                mine = tuple(c for c in child.args.children if c.id in known)
-                child = evolve(child, args=evolve(child.args, children=mine))
-            children.append(child)
-    return evolve(spec, children=tuple(children))

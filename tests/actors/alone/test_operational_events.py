@@ -42,6 +42,7 @@ from callboard.webhooks.hooks.hook import new_hook
 from callboard.webhooks.modules.hops import HOPS_HEADER
 from callboard.webhooks.modules.operational import EXCHANGE
 from callboard.webhooks.retries.outcome import ClientError, Response
+from support.world.parts import only
 
 PARTS = (
     *(FAILURE_CACHE, HOOK_TABLE, DISABLER, HOOK_LISTENER, EVENT_BRIDGE),
@@ -89,17 +90,8 @@ class Node:
         self.servers.store.save("webhooks", document)
 
     def start(self):
-        spec = tree(self.settings)
-        children = []
-        for child in spec.children:
-            if child.id == RESPONDERS:
-                known = ("shop", "callboard")
-                mine = tuple(c for c in child.args.children if c.id in known)
-                child = evolve(child, args=evolve(child.args, children=mine))
-            if child.id in PARTS:
-                children.append(child)
         self.top = self.world.create(Supervisor)
-        spec = evolve(spec, children=tuple(children))
+        spec = only(tree(self.settings), PARTS, ("shop", "callboard"))
         self.world.deliver(self.top, Start(args=spec, heartbeat_s=600.0), self.top)
         self.world.pass_time(10)
 

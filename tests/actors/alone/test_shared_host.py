@@ -7,7 +7,6 @@ import json
 import os
 
 import pytest
-from attrs import evolve
 
 from callboard.actors.messages.paths import (
     DELIVERIES,
@@ -27,6 +26,7 @@ from callboard.config.settings import (
 from callboard.supervision import Start, Supervisor
 from callboard.webhooks.hooks.hook import new_hook
 from callboard.webhooks.retries.outcome import ClientError, Response
+from support.world.parts import only
 
 PARTS = (HOOK_TABLE, HOOK_LISTENER, EVENT_BRIDGE, RESPONDERS, DELIVERIES)
 LARGE = os.environ.get("CALLBOARD_TEST_SHARED_HOST") == "large"
@@ -45,7 +45,7 @@ class Host:
 
     def __init__(self, world, servers):
         self.world, self.servers = world, servers
-        self.trouble, self.arrived, self.begun = {}, {}, []
+        self.trouble, self.arrived = {}, {}
         self.published_at = {}
         servers.endpoints.answer = self._answer
         shop = ModuleSettings(id="shop", exchange="shop", bindings=("order.#",), account_id="a")
@@ -67,17 +67,8 @@ class Host:
             servers.store.save("webhooks", new_hook(public, 0, f"h{number}", "node"))
 
     def start(self):
-        spec = tree(self.settings)
-        children = []
-        for child in spec.children:
-            if child.id == RESPONDERS:
-                known = ("shop", "callboard")
-                mine = tuple(c for c in child.args.children if c.id in known)
-                child = evolve(child, args=evolve(child.args, children=mine))
-            if child.id in PARTS:
-                children.append(child)
         top = self.world.create(Supervisor)
-        spec = evolve(spec, children=tuple(children))
+        spec = only(tree(self.settings), PARTS, ("shop", "callboard"))
         self.world.deliver(top, Start(args=spec, heartbeat_s=600.0), top)
         self.world.pass_time(10)
 
