@@ -677,7 +677,8 @@ class Deliverer(UsesHooks):
         for path in self._receipts.paths():
             if source := self.peer(path):
                 report = self._receipts.report(path)
-                self.send(source, Progress(report.source, report.accepted, report.settled))
+                progress = report.source, report.accepted, report.settled, report.returned
+                self.send(source, Progress(*progress))
         gathered = self._recorder.unreported + self._deferrals.waiting
         if gathered >= GATHERED or self._stopping:
             self._hand_out()

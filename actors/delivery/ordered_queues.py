@@ -445,7 +445,7 @@ class OrderedQueues:
             self._back(ordered, retry)
 
     def _back(self, ordered: OrderedQueue, retry: RetryMessage) -> None:
-        ordered.back(retry.delivery.id, retry)
+        ordered.back(retry, time.monotonic(), _now_ms())
         if retry.attempts_made or retry.deferred_since_ms is not None:
             self._file.keep([retry])
 
@@ -453,15 +453,15 @@ class OrderedQueues:
         """Those of the tags that are of ordered queues."""
         return [tag for tag in tags if tag in self._by_tag]
 
-    def settled(self, tags: Iterable[int]) -> list[int]:
-        """A deliverer has settled these; those to acknowledge: they have ended."""
+    def settled(self, tags: Iterable[int], returned: Collection[int]) -> list[int]:
+        """A deliverer has settled these; those to acknowledge: they are not `returned`."""
         done = []
         for ordered, of_one in self._by_queue_of(tags).items():
-            ended = [
-                ordered.items[tag].delivery.id for tag in of_one if tag not in ordered.returned
-            ]
-            self._file.forget(ended)
-            done += ordered.settled(of_one, time.monotonic(), _now_ms())
+            ended = [tag for tag in of_one if tag not in returned]
+            self._file.forget([ordered.items[tag].delivery.id for tag in ended])
+            ordered.end(ended)
+            self._recall(ordered, of_one)
+            done += ended
         for tag in done:
             ordered = self._by_tag.pop(tag)
             ordered.waiting -= 1

@@ -604,14 +604,14 @@ class RetryQueue(UsesHooks, BrokerRole):
         for share in message.accepted:
             self._ledger.shares.accepted(share)
         for share, tags in message.settled:
-            self._settled(self._ledger.settled(share, tags))
+            self._settled(self._ledger.settled(share, tags), message.returned)
         self._go_on()
         self._report_progress()
 
-    def _settled(self, tags: list[int]) -> None:
+    def _settled(self, tags: list[int], returned: Collection[int]) -> None:
         of_ordered = self._ordered.tags(tags)
         done = [tag for tag in tags if tag >= 0 and tag not in of_ordered]
-        done += self._ordered.settled(of_ordered)
+        done += self._ordered.settled(of_ordered, returned)
         for tag in tags:
             if (refused := self._refused.pop(tag, None)) is not None:
                 publication = refused[0]

@@ -88,12 +88,14 @@ class Progress:
     """Holder of shares to their source: shares that arrived, (share, tags) settled.
 
     Settled: every delivery of the event has succeeded, is recorded as exhausted, or is stored in
-    the durable retry queue.
+    the durable retry queue. `returned`: the tags of the settled deliveries of ordered hooks that
+    are to be attempted again, so that they keep their places.
     """
 
     source: Source
     accepted: tuple[str, ...]
     settled: tuple[tuple[str, tuple[int, ...]], ...] = field(repr=False)
+    returned: tuple[int, ...] = field(default=(), repr=False)
 
 
 @frozen

@@ -26,13 +26,18 @@ def tags(run):
     return [tag for tag, _retry in run]
 
 
+def end(made, *tags):
+    made.end(tags)
+    made.recall(0.0, NOW_MS, tags)
+
+
 def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
     made = ordered(*map(retry, range(22)))
     assert tags(made.run(0.0)) == list(range(1, 21))
     assert made.run(0.0) == []
-    assert made.settled([2, 1], 0.0, NOW_MS) == [2, 1]
+    end(made, 2, 1)
     assert made.run(0.0) == []
-    made.settled(range(3, 21), 0.0, NOW_MS)
+    end(made, *range(3, 21))
     assert tags(made.run(0.0)) == [21, 22]
 
 
@@ -46,34 +51,46 @@ def test_a_run_ends_with_the_delivery_that_reaches_the_size():
 def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due():
     made = ordered(retry(1), retry(2), retry(3))
     made.run(0.0)
-    assert made.settled([1], 0.0, NOW_MS) == [1]
+    end(made, 1)
     later = retry(2, attempts_made=1, due_ms=NOW_MS + 30_000)
-    assert made.back("d2", later)
-    assert made.back("d3", retry(3))
-    assert not made.back("other", later)
-    assert made.settled([3, 2], 5.0, NOW_MS + 5_000) == []
+    made.back(later, 0.0, NOW_MS)
+    made.back(retry(9, due_ms=NOW_MS + 60_000), 0.0, NOW_MS)
+    made.recall(5.0, NOW_MS + 5_000, [3, 2])
     assert made.run(29.9) == []
     assert made.run(30.0) == [(2, later), (3, retry(3))]
-    assert made.settled([2, 3], 31.0, NOW_MS) == [2, 3]
+    end(made, 2, 3)
+    assert made.items == {}
+
+
+def test_what_the_broker_has_redelivered_takes_the_state_that_comes_late():
+    made = ordered(retry(1))
+    made.run(0.0)
+    made.emptied()
+    made.take(2, retry(1), 10.0, NOW_MS + 10_000)
+    later = retry(1, deferrals=2, due_ms=NOW_MS + 30_000)
+    made.back(later, 10.0, NOW_MS + 10_000)
+    made.back(retry(1, deferrals=1), 10.0, NOW_MS + 10_000)  # It is older.
+    assert made.run(29.9) == []
+    assert made.run(30.0) == [(2, later)]
 
 
 def test_a_repeat_in_the_same_run_returns_with_the_first():
     made = ordered(retry(1), retry(2), retry(1))
     made.run(0.0)
-    made.back("d1", retry(1, attempts_made=1))
-    assert made.settled([1, 2, 3], 0.0, NOW_MS) == [2]
-    assert tags(made.run(0.0)) == [1, 3]
+    again = retry(1, attempts_made=1)
+    made.back(again, 0.0, NOW_MS)
+    end(made, 2)
+    made.recall(0.0, NOW_MS, [1, 3])
+    assert made.run(0.0) == [(1, again), (3, again)]
 
 
 def test_a_run_whose_deliverer_died_is_sent_again():
     made = ordered(retry(1), retry(2), retry(3))
     made.run(0.0)
-    made.settled([1], 0.0, NOW_MS)
-    made.back("d2", retry(2, attempts_made=1))
+    end(made, 1)
+    made.back(retry(2, attempts_made=1), 0.0, NOW_MS)
     made.recall(0.0, NOW_MS)
     assert [one.attempts_made for _tag, one in made.run(0.0)] == [1, 0]
-    # They end as any others do.
-    assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
 
 
 def test_a_paused_queue_sends_nothing():
@@ -95,20 +112,19 @@ def test_what_comes_behind_an_endpoint_that_is_down_is_deferred_as_long():
     """Otherwise each run would wait for `delivery.park_hours` of its own."""
     made = ordered(retry(1))
     made.run(0.0)
-    made.back("d1", retry(1, deferred_since_ms=NOW_MS))
-    made.settled([1], 0.0, NOW_MS)
+    made.back(retry(1, deferred_since_ms=NOW_MS), 0.0, NOW_MS)
+    made.recall(0.0, NOW_MS)
     made.run(0.0)
-    assert made.settled([1], 0.0, NOW_MS) == [1]  # It was given up.
+    end(made, 1)  # It was given up.
     made.take(2, retry(2, taken_ms=NOW_MS + 5), 0.0, NOW_MS + 9)
     made.take(3, retry(3, taken_ms=NOW_MS - 5), 0.0, NOW_MS + 9)
     run = made.run(0.0)
     assert [one.deferred_since_ms for _tag, one in run] == [NOW_MS + 5, NOW_MS]
-    assert made.settled([2, 3], 0.0, NOW_MS) == [2, 3]
 
 
 def test_a_delivery_that_had_its_attempt_ends_the_deferral_of_the_queue():
     made = ordered(retry(1))
     made.run(0.0)
-    made.settled([1], 0.0, NOW_MS)
+    end(made, 1)
     made.take(2, retry(2), 0.0, NOW_MS)
     assert made.run(0.0)[0][1].deferred_since_ms is None

@@ -24,11 +24,15 @@ class Receipt:
 
 @frozen
 class Report:
-    """A report to a source: shares that arrived, and settled events as (share, tags)."""
+    """A report to a source: shares that arrived, and settled events as (share, tags).
+
+    `returned`: the tags among these whose delivery is to be attempted again.
+    """
 
     source: Source
     accepted: tuple[str, ...]
     settled: tuple[tuple[str, tuple[int, ...]], ...]
+    returned: tuple[int, ...] = ()
 
 
 @define
@@ -39,6 +43,7 @@ class _Account:
     left: dict[str, dict[int, int]] = Factory(dict)
     accepted: list[str] = Factory(list)
     settled: dict[str, list[int]] = Factory(dict)
+    returned: list[int] = Factory(list)
 
 
 class Receipts:
@@ -67,8 +72,8 @@ class Receipts:
         account.left[share] = dict(deliveries)
         return True
 
-    def settle(self, receipt: Receipt) -> None:
-        """Record that one of the deliveries is settled."""
+    def settle(self, receipt: Receipt, *, is_returned: bool = False) -> None:
+        """Record that one of the deliveries is settled, perhaps to be attempted again."""
         path, incarnation = receipt.source
         account = self._accounts.get(path)
         if account is None or account.incarnation != incarnation:
@@ -80,6 +85,8 @@ class Receipts:
         if not left[receipt.tag]:
             del left[receipt.tag]
             account.settled.setdefault(receipt.share, []).append(receipt.tag)
+            if is_returned:
+                account.returned.append(receipt.tag)
         if not left:
             del account.left[receipt.share]
 
@@ -97,8 +104,9 @@ class Receipts:
         """The report for a source; a second call returns only later changes."""
         account = self._accounts[path]
         settled = tuple((share, tuple(tags)) for share, tags in account.settled.items())
-        report = Report((path, account.incarnation), tuple(account.accepted), settled)
-        account.accepted, account.settled = [], {}
+        source, returned = (path, account.incarnation), tuple(account.returned)
+        report = Report(source, tuple(account.accepted), settled, returned)
+        account.accepted, account.settled, account.returned = [], {}, []
         return report
 
     def unknown(self, source: Source, shares: Iterable[str]) -> tuple[str, ...]:

@@ -224,7 +224,7 @@ class Jobs:
             self.deferrals += 1
             if not job.ordered:  # The only copy is in its hook's queue, as it was published.
                 self._journal.deferred(job.delivery.id, job.deferrals)
-            self._settle(job)
+            self._settle(job, is_returned=job.ordered)
 
     @staticmethod
     def _is_elsewhere(known: Known, retry: RetryMessage | None) -> bool:
@@ -254,8 +254,8 @@ class Jobs:
                 job.deferred_since_s = retry.deferred_since_ms / 1000
         return job
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job, *, is_returned: bool = False) -> None:
         if self.holds(job):
             del self._jobs[job.delivery.id]
         for receipt in job.receipts:
-            self._receipts.settle(receipt)
+            self._receipts.settle(receipt, is_returned=is_returned)

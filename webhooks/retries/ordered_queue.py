@@ -30,8 +30,7 @@ class OrderedQueue:
 
     `waiting`: the messages of the queue, with unacknowledged ones, when it was last asked.
     `items`: the unacknowledged ones, by delivery tag, in order. `out`: the tags of the run that is
-    being judged, or is with a deliverer; `returned`: those of them to be attempted later. `due_at`:
-    when the first may run, by the monotonic clock.
+    being judged, or is with a deliverer. `due_at`: when the first may run, by the monotonic clock.
     """
 
     key: HookKey
@@ -41,7 +40,6 @@ class OrderedQueue:
     due_at: float = 0.0
     items: dict[int, RetryMessage] = Factory(dict)
     out: list[int] = Factory(list)
-    returned: set[int] = Factory(set)
     _received: dict[int, float] = Factory(dict)
     _deferred_since_ms: int | None = None
 
@@ -82,40 +80,33 @@ class OrderedQueue:
         self.out = [tag for tag, _retry in run]
         return run
 
-    def back(self, delivery_id: str, retry: RetryMessage) -> bool:
-        """Record that a delivery is to be attempted later; False if it is not out."""
-        tags = [tag for tag in self.out if self.items[tag].delivery.id == delivery_id]
-        for tag in tags:
-            self.items[tag] = retry
-        self.returned.update(tags)
-        return bool(tags)
+    def back(self, retry: RetryMessage, now: float, now_unix_ms: int) -> None:
+        """Take the state of a delivery that is to be attempted later.
 
-    def settled(self, tags: Iterable[int], now: float, now_unix_ms: int) -> list[int]:
-        """Record what a deliverer has settled of the run; the tags of those that have ended."""
-        done = []
-        for tag in tags:
-            self.out.remove(tag)
-            if tag in self.returned:
-                self.returned.remove(tag)
-            else:
-                self._deferred_since_ms = self.items.pop(tag).deferred_since_ms
-                del self._received[tag]
-                done.append(tag)
+        It may be out, or be here again already, as the broker has redelivered it.
+        """
+        for tag, item in self.items.items():
+            if item.delivery.id == retry.delivery.id and item.deferrals <= retry.deferrals:
+                self.items[tag] = retry
         if not self.out:
             self._await_first(now, now_unix_ms)
-        return done
+
+    def end(self, tags: Iterable[int]) -> None:
+        """Forget deliveries of the run that have ended."""
+        for tag in tags:
+            self._deferred_since_ms = self.items.pop(tag).deferred_since_ms
+            del self._received[tag]
 
     def recall(self, now: float, now_unix_ms: int, tags: Iterable[int] | None = None) -> None:
-        """These are not out, by default all: they were not sent, or their deliverer has died."""
+        """These are not out any more, by default all: the first that has not ended is next."""
         recalled = set(self.out if tags is None else tags)
         self.out = [tag for tag in self.out if tag not in recalled]
-        self.returned -= recalled
         if not self.out:
             self._await_first(now, now_unix_ms)
 
     def emptied(self) -> list[int]:
         """Forget the unacknowledged deliveries, which return to the broker; returns their tags."""
-        tags, self.items, self.out, self.returned = list(self.items), {}, [], set()
+        tags, self.items, self.out = list(self.items), {}, []
         self._received.clear()
         return tags
 

@@ -295,6 +295,23 @@ def test_what_comes_behind_an_ordered_delivery_that_is_just_returning_returns_to
     assert [item.delivery.id for item in returned] == ["d0", "d1"]
 
 
+def test_an_ordered_delivery_that_comes_again_before_its_deferral_is_confirmed_has_not_ended(
+    deliveries,
+):
+    """The broker has redelivered it to the retry queue, which waits for a confirm of others."""
+    retry = RetryMessage(delivery(options=evolve(STANDARD, ordered=True)), 0, 0, deferrals=0)
+    deliveries.outcome = ClientError("timeout")
+    due(deliveries, "1", retry)
+    due(deliveries, "2", retry)
+    [defer] = {defer.batch: defer for defer in deliveries.retries.take(Defer)}.values()
+    deliveries.retries.take(Progress)
+    deliveries.retries.say(deliveries.actor, Deferred(defer.batch))
+    deliveries.world.pass_time(1)
+    [report] = deliveries.retries.take(Progress)
+    assert report.settled == (("1", (1,)), ("2", (1,)))
+    assert set(report.returned) == {1}
+
+
 def test_a_stop_lets_requests_end_and_gives_the_others_back(deliveries):
     deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
     many = {f"t{number}": delivery(f"d{number}") for number in range(100)}

@@ -406,7 +406,7 @@ def test_those_behind_a_delivery_that_waits_are_judged_again_when_it_is_due(it):
         it.queues.decide(tag, fate, 1)
     run = it.queues.next_run()
     assert [tag for tag, _item in run.items] == [1]
-    assert it.queues.settled([1]) == [1]
+    assert it.queues.settled([1], ()) == [1]
     it.queues.begin_runs()
     assert it.judged[3:] == []
     it.world.pass_time(29)
@@ -445,12 +445,12 @@ def test_what_has_ended_is_acknowledged_and_forgotten(it):
     it.queues.back(retry(2, attempts_made=1, due_ms=0))
     it.queues.back(retry(4, hook="unknown"))
     assert it.queues.tags([1, 2, 3, 99]) == [1, 2, 3]
-    assert it.queues.settled([1, 2, 3, 99]) == [1, 3]
+    assert it.queues.settled([1, 2, 3, 99], [2]) == [1, 3]
     assert (len(it.queues), it.queues.waiting) == (1, 1)
     assert it.file.restored(retry(2)).attempts_made == 1
     it.queues.begin_runs()
     it.queues.decide(2, Send(retry(2)), 1)
-    assert it.queues.settled([2]) == [2]
+    assert it.queues.settled([2], ()) == [2]
     assert it.file.restored(retry(2)).attempts_made == 0
     assert (len(it.queues), it.queues.waiting) == (0, 0)
 
@@ -509,7 +509,7 @@ def test_no_run_begins_with_messages_that_have_waited_behind_another_for_too_lon
     assert len(run.items) == 20
     it.take(21, 22)
     it.world.pass_time(hold_s(it.settings) + 0.5)
-    it.queues.settled(run.ids)
+    it.queues.settled(run.ids, ())
     it.queues.begin_runs()
     assert it.calls == [("requeue", [21, 22])]
     assert [tag for tag, _id in it.judged] == [*range(1, 21)]
@@ -524,7 +524,7 @@ def test_messages_that_are_overdue_take_all_of_their_queue_with_them(it):
     it.take(2)
     assert it.queues.overdue([1]) == [1, 2]
     assert len(it.queues) == 0
-    assert it.queues.settled(run.ids) == []
+    assert it.queues.settled(run.ids, ()) == []
     it.take(3, 4)
     it.queues.begin_runs()
     it.queues.decide(3, Send(retry(3)), 1)
