@@ -50,7 +50,7 @@ from callboard.adapters.broker.queues import queue_of_running_nodes, shared_queu
 from callboard.config.settings import Settings
 from callboard.config.time_limits import LOOK_S, RECONCILE_S, REPEATED_S
 from callboard.supervision import Peer
-from callboard.webhooks.acknowledgement.event_ledger import EventLedger
+from callboard.webhooks.acknowledgement.event_ledger import EventLedger, Lost
 from callboard.webhooks.acknowledgement.releases import Released
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.modules.protocol import EventModule
@@ -249,7 +249,7 @@ class EventBridge(BrokerRole):
         self._spans.end(tags)
         self._report_if_quiet()
 
-    def _requeue(self, tags: list[int]) -> None:
+    def _requeue(self, tags: Sequence[int]) -> None:
         """Return events to the broker, which redelivers them."""
         if tags:
             self._counts["requeued"] += len(tags)
@@ -262,21 +262,21 @@ class EventBridge(BrokerRole):
         self._requeue(self._unclaimed.drop(tags))
         self._give_back(self._ledger.withdraw(tags))
 
-    def _give_back(self, tags: list[int]) -> None:
+    def _give_back(self, lost: Lost) -> None:
         """Have the broker redeliver lost events, and where order counts, all later ones after them.
 
         Later events may be on their way from the broker. Only a new connection is certain to get
         them after those that are requeued.
         """
-        if tags and self._ledger.in_order:
-            self._counts["requeued"] += len(tags) + self._ledger.open
+        if lost.in_order:
+            self._counts["requeued"] += len(lost.tags) + self._ledger.open
             self._ledger = self._ledger.emptied()
             self._reconnecting = True
             self._publisher.hold()
             self._reconnect()
             self.after(CONFIRMED_WITHIN_S, partial(self._reconnect, now=True))
         else:
-            self._requeue(tags)
+            self._requeue(lost.tags)
 
     def _reconnect(self, now: bool = False) -> None:
         """Connect again, once the broker has confirmed what clients publish."""

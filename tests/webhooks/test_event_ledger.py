@@ -98,8 +98,8 @@ def test_what_the_dead_had_goes_back_once_and_whole():
     send(made)
     routed(made, deliverer_1=(1, 2), deliverer_2=(2,))
     made.died(OTHER)
-    assert made.lost() == [2]
-    assert made.lost() == []
+    assert made.lost().tags == [2]
+    assert made.lost().tags == []
     assert made.settled("1/0", [1, 2]) == [1]
     assert made.open == 0
 
@@ -111,15 +111,35 @@ def test_a_part_sent_to_one_who_had_died_is_lost():
     assert made.take(Arrived(1), ["m"])
     send(made)
     routed(made, deliverer_1=(1,))
-    assert made.lost() == [1]
+    assert made.lost().tags == [1]
 
 
 def test_a_part_that_is_missed_goes_back():
     made = ledger(1, 2)
     send(made)
     routed(made, deliverer_1=(1,), deliverer_2=(2,))
-    assert made.lost(["1/0", "no such part"]) == [1]
+    assert made.lost(["1/0", "no such part"]).tags == [1]
     assert made.settled("1/1", [2]) == [2]
+
+
+def test_what_no_module_sends_in_order_goes_back_alone():
+    made = ledger(1, 2)
+    send(made)
+    routed(made, deliverer_1=(1, 2))
+    assert not made.lost(["1/0"]).in_order
+    assert not made.withdraw([1, 2]).in_order  # They are gone.
+
+
+def test_what_is_sent_in_order_and_what_may_be_goes_back_before_later_events():
+    made = ledger(1, 2, 3, 4, modules=("m", "n"))
+    send(made, "m")
+    routed(made, 1, deliverer_1=(1, 2, 3))
+    assert made.withdraw([1]).in_order  # The other module may send it in order.
+    send(made, "n")
+    made.routed(2, {"2/0": (2,)}, {"2/0": OTHER}, 0.0, in_order={"2/0"})
+    assert not made.withdraw([3]).in_order
+    assert made.lost(["1/0"]).in_order
+    assert made.open == 0
 
 
 def test_what_went_back_is_not_sent_on():
@@ -127,7 +147,7 @@ def test_what_went_back_is_not_sent_on():
     send(made, "m")
     routed(made, 1, deliverer_1=(1,))
     made.died(ONE)
-    assert made.lost() == [1]
+    assert made.lost().tags == [1]
     assert made.waiting() == []
     assert send(made, "n") == []
 
@@ -166,7 +186,7 @@ def test_what_went_back_meanwhile_is_not_sent_to_a_successor():
     send(made, "n")
     routed(made, 1, deliverer_1=(1,))
     made.died(ONE)
-    assert made.lost() == [1]
+    assert made.lost().tags == [1]
     made.take_back("n")
     assert send(made, "n") == [2]
 
@@ -240,8 +260,10 @@ class Life(RuleBasedStateMachine):
             assert self.needs.pop(tag) == set(), "acknowledged too early"
             self.out.append(tag)
 
-    def give_back(self, tags):
-        for tag in tags:
+    def give_back(self, lost):
+        unrouted = any(self.needs[tag] & {"m", "n"} for tag in lost.tags)
+        assert lost.in_order == unrouted
+        for tag in lost.tags:
             del self.needs[tag]
             self.out.append(tag)
 

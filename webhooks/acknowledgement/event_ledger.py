@@ -40,6 +40,14 @@ E = TypeVar("E", bound=Tagged)
 
 
 @frozen
+class Lost:
+    """The tags of events that the broker is to redeliver. `in_order`: before all later ones."""
+
+    tags: Sequence[int] = ()
+    in_order: bool = False
+
+
+@frozen
 class BatchLimits:
     """The limits of the batches for a module's responder: see `Outbox`."""
 
@@ -251,17 +259,27 @@ class EventLedger(Generic[E]):
         """Record a deliverer's death, which a responder may not have noticed yet."""
         self._gone.add(holder)
 
-    def lost(self, shares: Iterable[str] = ()) -> list[int]:
-        """Forget the events of these shares and of all dead deliverers; the tags to give back."""
-        return self.withdraw(self._shares.lost(shares, self._gone))
+    def lost(self, shares: Iterable[str] = ()) -> Lost:
+        """Forget the events of these shares and of all dead deliverers."""
+        return self.withdraw(self._shares.tags_of(shares, self._gone))
 
-    def withdraw(self, tags: Iterable[int]) -> list[int]:
-        """Forget those of these events that are open; the tags to give back."""
-        given_back = [tag for tag in tags if self._open.pop(tag, None) is not None]
-        if given_back:
-            self._shares.drop(given_back)
+    def withdraw(self, tags: Iterable[int]) -> Lost:
+        """Forget those of these events that are open."""
+        lost = [tag for tag in tags if tag in self._open]
+        in_order = any(map(self._is_in_order, lost))
+        for tag in lost:
+            del self._open[tag]
+        if lost:
+            self._shares.drop(lost)
             self._discard_lost()
-        return given_back
+        return Lost(lost, in_order)
+
+    def _is_in_order(self, tag: int) -> bool:
+        """Whether it makes deliveries in order, or may make them: a module has not routed it."""
+        return any(
+            mark.startswith(_WAITING) or self._shares.all[mark].in_order
+            for mark in self._open[tag]
+        )
 
     def _discard_lost(self) -> None:
         for outbox in self._batches.values():

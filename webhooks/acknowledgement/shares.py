@@ -78,16 +78,19 @@ class Shares:
             del self._shares[name]
         return settled
 
+    def tags_of(self, names: Iterable[str], gone: Set[Holder]) -> set[int]:
+        """The tags of these shares, and of all shares of dead deliverers."""
+        found = {name for name, share in self._shares.items() if share.holder in gone}
+        found.update(name for name in names if name in self._shares)
+        return {tag for name in found for tag in self._shares[name].tags}
+
     def lost(self, names: Iterable[str], gone: Set[Holder] = frozenset()) -> set[int]:
         """Forget the tags of these shares, and of all shares of dead deliverers; returns them.
 
         Their messages are redelivered whole, so the other shares of these tags lose them, too.
         """
-        found = {name for name, share in self._shares.items() if share.holder in gone}
-        found.update(name for name in names if name in self._shares)
-        tags = {tag for name in found for tag in self._shares[name].tags}
-        if found:
-            self.drop(tags)
+        tags = self.tags_of(names, gone)
+        self.drop(tags)
         return tags
 
     def drop(self, tags: Iterable[int]) -> None:
