@@ -277,8 +277,7 @@ class EventLedger(Generic[E]):
     def _is_in_order(self, tag: int) -> bool:
         """Whether it makes deliveries in order, or may make them: a module has not routed it."""
         return any(
-            mark.startswith(_WAITING) or self._shares.all[mark].in_order
-            for mark in self._open[tag]
+            mark.startswith(_WAITING) or self._shares.all[mark].in_order for mark in self._open[tag]
         )
 
     def _discard_lost(self) -> None:
