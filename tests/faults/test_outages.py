@@ -191,7 +191,7 @@ def soft_limit(pid, descriptors):
 
 
 def test_without_descriptors_deliveries_fail_and_come_right_again(start, receiver):
-    system = start()
+    system = start(disabler__enabled="false")
     system.add_hook(f"{receiver.url}/slow/200", format="json", retries=5)
     hook_known(system)
     before = {}
