@@ -1,4 +1,4 @@
-"""The rights that the user of a CouchDB's URL needs: for which operation, when, and what if not.
+"""The rights that the user of a CouchDB's URL needs: for which operation, when, and the consequence of its lack.
 
 CouchDB's roles (its documentation, "Security" and `/{db}/_security`): the server's administrators
 may do everything, a database's administrators store its design documents, and its members read and
@@ -24,7 +24,7 @@ NUMBERS = "numbers/…"
 
 
 class Operation(StrEnum):
-    """What is done with a database. `LIST` finds the databases of a server."""
+    """An operation on a database. `LIST` finds the databases of a server."""
 
     CREATE = "create"
     VIEWS = "store views"

@@ -45,7 +45,7 @@ class Lacking:
 
 
 def rights_finding(lacking: Lacking) -> Finding:
-    """The right, its database, and what does not work without it."""
+    """The right, its database, and the consequence of its lack."""
     right, database = lacking.right, lacking.database
     found = problem if right.always else warning
     what = f"{lacking.what}; without the right to {right.operation}: {_plain(right.without)}"
