@@ -61,12 +61,12 @@ def look(url: str, timeout_s: float) -> StoreAbout:
         if not {"couchdb", "express-pouchdb"} & about.keys():
             raise ProbeFailed("protocol", f"{mask_url(url)} answers, and is no CouchDB")
         who = _object(_get(session, f"{url.rstrip('/')}/_session", timeout_s)).get("userCtx")
-        known = isinstance(who, dict)
+        who = who if isinstance(who, dict) else None
         return StoreAbout(
             "PouchDB server" if "express-pouchdb" in about else "CouchDB",
             str(about.get("version", "")),
-            who.get("name") if known else None,
-            tuple(who.get("roles", ())) if known else None,
+            None if who is None else who.get("name"),
+            None if who is None else tuple(who.get("roles", ())),
             _ahead_s(response.headers.get("Date"), ours),
         )
 

@@ -1,4 +1,4 @@
-"""The rights that the user of a CouchDB's URL needs: for which operation, when, and the consequence of its lack.
+"""The rights that a CouchDB's user needs: the operation, when, and the consequence of its lack.
 
 CouchDB's roles (its documentation, "Security" and `/{db}/_security`): the server's administrators
 may do everything, a database's administrators store its design documents, and its members read and

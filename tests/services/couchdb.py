@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -137,8 +138,13 @@ CouchServer = PouchServer | CouchFront
 
 @contextmanager
 def given(url: str) -> Iterator[CouchFront]:
-    """A running CouchDB, on which this run's databases have a prefix; deleted at the end."""
-    front = CouchFront(url, f"{PREFIX}{secrets.token_hex(4)}_")
+    """A running CouchDB, on which this run's databases have a prefix; deleted at the end.
+
+    A pouchdb-server with an administrator will do, too.
+    """
+    is_pouch = "express-pouchdb" in requests.get(url, timeout=patient(10)).json()
+    admins = frozenset({urlsplit(url).username or ""}) if is_pouch else None
+    front = CouchFront(url, f"{PREFIX}{secrets.token_hex(4)}_", admins)
     front.start()
     try:
         yield front

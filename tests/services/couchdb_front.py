@@ -158,11 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
         front = self.server.front
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {k: v for k, v in self.headers.items() if k.lower() not in {*HOP, "host"}}
+        if "Authorization" not in headers and (ours := front.authorization()):
+            headers["Authorization"] = ours
         user = _user(headers.get("Authorization"))
         answer, described = front.refusal(user, self.command, self.path), []
         if answer is None:
-            if "Authorization" not in headers and (ours := front.authorization()):
-                headers["Authorization"] = ours
             answer, described = self._ask(front.outside(self.path), body, headers)
             answer = front.corrected(user, self.command, self.path, answer)
         status, content = answer
