@@ -1,7 +1,6 @@
 """The CouchDB of the tests: a run on a server that others use leaves their databases alone."""
 
 import json
-import os
 import stat
 
 import pytest
@@ -12,7 +11,6 @@ from services.couchdb import (
     ADMIN,
     PASSWORD,
     CouchProgram,
-    PouchServer,
     PouchWithUsers,
     databases,
     given,
@@ -107,10 +105,3 @@ def test_couchdb_s_program_gets_a_configuration_of_its_own(tmp_path):
     assert json.loads((folder / "admins.json").read_text())["admins"]
     settings = (folder / "private.ini").read_text()
     assert f"database_dir = {folder}/data" in settings
-    assert os.access(folder, os.R_OK)
-
-
-def test_the_usual_server_has_no_administrator(tmp_path):
-    with started(PouchServer(pouchdb(), tmp_path)) as server:
-        who = requests.get(f"{server.url}/_session", timeout=patient(10)).json()["userCtx"]
-        assert "_admin" in who["roles"]

@@ -98,7 +98,8 @@ RIGHTS = (
         "accounts",
         "events of accounts, with their ancestors; the API; the search for the master account and "
         "for descendants, by Kazoo's views",
-        "events wait (`store_unavailable`); no metadata (`accounts_unreadable`)",
+        "events that need an ancestor wait (`store_unavailable`); no metadata without a configured "
+        "master account (`accounts_unreadable`)",
     ),
     Right(
         _READ,

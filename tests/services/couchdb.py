@@ -116,6 +116,7 @@ class CouchProgram(_Program):
 
     def _prepare(self, program: str) -> list[str]:
         arguments, settings = self._folder / "vm.args", self._folder / "private.ini"
+        (self._folder / "data").mkdir()
         arguments.write_text("-noinput\n")
         settings.write_text(
             f"[couchdb]\nsingle_node = true\nuuid = {secrets.token_hex(16)}\n"

@@ -157,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         front = self.server.front
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in {*HOP, "host"}}
+        not_ours = {*HOP, "host", "accept-encoding"}
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in not_ours}
         if "Authorization" not in headers and (ours := front.authorization()):
             headers["Authorization"] = ours
         user = _user(headers.get("Authorization"))
