@@ -18,6 +18,7 @@ pytest_plugins = (
     "support.parallel",
     "services.rabbitmq",
     "services.couchdb",
+    "services.couchdb_rights",
     "services.chromium",
 )
 

@@ -17,7 +17,12 @@ from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted
 from callboard.actors.messages.operational import EventsReported, ReportEvents
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.store.dry_run import DRY_RUN
-from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
+from callboard.adapters.store.protocol import (
+    DatabaseMissing,
+    StoreError,
+    StoreForbidden,
+    StoreUnavailable,
+)
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import DEAD_LETTERS as LETTER_VIEWS
 from callboard.adapters.store.views import MODB
@@ -223,7 +228,11 @@ class AttemptLog(Role):
             new = self._store.ensure_database(database)
             if new or not self.settings.is_trial:  # Kazoo's own views are left as they are.
                 views = LETTER_VIEWS if database == DEAD_LETTERS else MODB
-                self._store.ensure_views(database, views)
+                try:
+                    self._store.ensure_views(database, views)
+                except StoreForbidden as problem:
+                    # The documents may be written all the same; only their lists need the views.
+                    self.log.error("views_not_stored", database=database, reason=str(problem))
             self._ready_databases.add(database)
         try:
             results = self._store.save_many(database, documents)

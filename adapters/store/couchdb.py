@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
@@ -24,6 +24,7 @@ from callboard.adapters.store.protocol import (
     Row,
     Saved,
     StoreError,
+    StoreForbidden,
     StoreUnavailable,
     View,
     may_be_read,
@@ -56,13 +57,21 @@ class CouchdbStore:
         self.url = mask_url(url)
 
     def ensure_database(self, database: str) -> bool:
-        """See `DocumentStore.ensure_database`."""
-        with self._errors(f"creating database {database}"):
-            try:
+        """See `DocumentStore.ensure_database`. Only the server's administrators may create one.
+
+        To others CouchDB refuses it even if the database exists, which is no error here.
+        """
+        try:
+            with (
+                self._errors(f"creating database {database}"),
+                suppress(couchdb.PreconditionFailed),
+            ):
                 self._server().resource.put_json(database)
-            except couchdb.PreconditionFailed:
-                return False
-        return True
+                return True
+        except StoreForbidden:
+            if not self.database_exists(database):
+                raise
+        return False
 
     def database_exists(self, database: str) -> bool:
         """See `DocumentStore.database_exists`."""
@@ -83,7 +92,11 @@ class CouchdbStore:
         return [name for name in names if name.startswith(prefix) and name > after][:limit]
 
     def ensure_views(self, database: str, views: Sequence[View]) -> None:
-        """See `DocumentStore.ensure_views`. Nothing is written without a change."""
+        """See `DocumentStore.ensure_views`. Nothing is written without a change.
+
+        Only the database's administrators may write. For others, views of the same names will do,
+        such as Kazoo's own; StoreForbidden names those that are missing.
+        """
         for design in sorted({view.design for view in views}):
             ours = {view.name: _functions(view) for view in views if view.design == design}
             self._ensure_design(database, f"_design/{design}", ours)
@@ -103,8 +116,19 @@ class CouchdbStore:
             except Conflict:
                 if not attempts_left:
                     raise
+            except StoreForbidden as refused:
+                missing = sorted(ours.keys() - stored.get("views", {}).keys())
+                if not missing:
+                    return
+                raise StoreForbidden(f"{refused} (missing: {', '.join(missing)})") from refused
             else:
                 return
+
+    def security(self, database: str) -> Document:
+        """The database's security object: its administrators and members (CouchDB, `_security`)."""
+        with self._errors(f"reading the security object of {database}"):
+            _status, _headers, found = self._database(database).resource.get_json("_security")
+            return dict(found)
 
     def get(self, database: str, id: str) -> Document | None:
         """See `DocumentStore.get`."""
@@ -299,7 +323,7 @@ class CouchdbStore:
             missing = DatabaseMissing if _reason(error) in _NO_DATABASE else StoreError
             raise missing(f"{where}: {_reason(error)}") from error
         except (couchdb.Unauthorized, http.Forbidden) as error:
-            raise StoreError(f"{where}: credentials refused: {_reason(error)}") from error
+            raise StoreForbidden(f"{where}: credentials refused: {_reason(error)}") from error
         except couchdb.ServerError as error:
             status, reason = error.args[0]
             kind = StoreUnavailable if status >= 500 or status == 429 else StoreError

@@ -26,14 +26,20 @@ class ProbeFailed(Exception):
 class StoreAbout:
     """A store's description of itself.
 
-    `is_admin`: whether Callboard may create databases there; None if unknown. `ahead_s`: its clock
+    `user` and `roles`: as whom it knows Callboard; None if it does not say. `ahead_s`: its clock
     minus ours, to the precision of a header in whole seconds; None without one.
     """
 
     product: str
     version: str
-    is_admin: bool | None
+    user: str | None
+    roles: tuple[str, ...] | None
     ahead_s: float | None
+
+    @property
+    def is_admin(self) -> bool | None:
+        """Whether Callboard may do everything there; None if unknown."""
+        return None if self.roles is None else "_admin" in self.roles
 
 
 def look(url: str, timeout_s: float) -> StoreAbout:
@@ -55,10 +61,12 @@ def look(url: str, timeout_s: float) -> StoreAbout:
         if not {"couchdb", "express-pouchdb"} & about.keys():
             raise ProbeFailed("protocol", f"{mask_url(url)} answers, and is no CouchDB")
         who = _object(_get(session, f"{url.rstrip('/')}/_session", timeout_s)).get("userCtx")
+        who = who if isinstance(who, dict) else None
         return StoreAbout(
             "PouchDB server" if "express-pouchdb" in about else "CouchDB",
             str(about.get("version", "")),
-            "_admin" in who.get("roles", ()) if isinstance(who, dict) else None,
+            None if who is None else who.get("name"),
+            None if who is None else tuple(who.get("roles", ())),
             _ahead_s(response.headers.get("Date"), ours),
         )
 

@@ -41,6 +41,10 @@ class DatabaseMissing(StoreError):
     """The database does not exist (HTTP 404, reason `no_db_file`)."""
 
 
+class StoreForbidden(StoreError):
+    """The user of the store's URL is not permitted to do this (HTTP 401 or 403; rights.py)."""
+
+
 class StoreReadOnly(StoreError):
     """A change of a shared document during a dry run (dry_run.py)."""
 

@@ -9,10 +9,12 @@ from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.couchdb_probe import ProbeFailed, Stage, StoreAbout, look
 from callboard.adapters.store.protocol import DocumentStore, StoreError
+from callboard.adapters.store.rights import Operation
 from callboard.adapters.store.stores import FILE_NAME
 from callboard.adapters.store.urls import mask_url
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
+from callboard.cli.doctor.store_rights import lacking_rights, rights_finding
 from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
@@ -34,6 +36,7 @@ MEND: dict[Stage, str] = {
 }
 START = "`callboard start` creates it"
 ADMIN = "give the user of couchdb.url the rights of an admin"
+READ = Operation.READ
 COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
 
 
@@ -87,24 +90,25 @@ def clock(ahead_s: float | None) -> Finding:
     return ok("clock", "this machine's and the store's agree")
 
 
-def _contents(couchdb: DocumentStore, about: StoreAbout, settings: Settings) -> Iterator[Finding]:
+def _contents(couchdb: CouchdbStore, about: StoreAbout, settings: Settings) -> Iterator[Finding]:
     """Checks the existing databases and views."""
-    if about.is_admin is False:
-        what = "the user is no admin: databases and views cannot be created"
-        yield warning("rights", what, ADMIN)
+    lacking = [*lacking_rights(couchdb, about, settings)] if about.is_admin is False else []
+    if lacking:
+        yield from map(rights_finding, lacking)
+    elif about.is_admin is False:
+        yield ok("rights", f"{about.user or 'the user'} has all that is needed, and is no admin")
+    if (READ, DATABASE) in {(each.right.operation, each.database) for each in lacking}:
+        return
     if not couchdb.database_exists(DATABASE):
-        missing = f"{DATABASE} is missing"
-        if about.is_admin is False:
-            yield problem("databases", missing, f"{ADMIN}, or make it")
-        else:
-            yield ok("databases", f"{missing}: {START}")
+        if about.is_admin is not False:
+            yield ok("databases", f"{DATABASE} is missing: {START}")
         return
     yield ok("databases", f"{DATABASE} is there")
     design = couchdb.get(DATABASE, "_design/webhooks") or {}
-    lacking = [view.name for view in WEBHOOKS if view.name not in design.get("views", {})]
-    if lacking:
+    missing = [view.name for view in WEBHOOKS if view.name not in design.get("views", {})]
+    if missing:
         mend = f"{START}, and so does `callboard maintenance register_views`"
-        yield warning("views", f"{', '.join(lacking)} missing", mend)
+        yield warning("views", f"{', '.join(missing)} missing", mend)
         return
     yield ok("views", f"all {len(WEBHOOKS)} of {DATABASE} are there")
     yield secrets_of(couchdb, settings)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from _generate import commands, endpoints, events, hooks, messages, rooms, settings
+from _generate import commands, endpoints, events, hooks, messages, rights, rooms, settings
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "administration": messages.administration,
@@ -12,6 +12,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "events": events.events,
     "hooks": hooks.fields,
     "module_settings": settings.module_settings,
+    "rights": rights.table,
     "rooms": rooms.table,
     "settings": settings.settings,
 }

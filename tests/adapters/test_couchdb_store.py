@@ -486,7 +486,7 @@ class TestWithServer:
         finally:
             couchdb_server.start()
         store.ensure_database("db")
-        assert store.save("db", {"_id": "x"})
+        assert store.save("db", {"_id": "y"})  # a server in memory has lost x
 
 
 NAMES = ["_users", "account/a-202611", "account/b-202611", "account/c-202611", "accounts"]

@@ -1,7 +1,6 @@
 """`callboard doctor`: each check, and the whole of it without a system."""
 
 import json
-import os
 import resource
 import threading
 import time
@@ -18,7 +17,6 @@ from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.finding import Check, findings, ok
-from callboard.config.loader import load
 from callboard.supervision import TreeNode
 from services import free_port
 from support import commands
@@ -31,16 +29,6 @@ def doctor(*arguments, **environment):
 
 def by_name(ran):
     return {finding["name"]: finding for finding in json.loads(ran.stdout)}
-
-
-@pytest.fixture
-def settings(tmp_path):
-    def settings(**given):
-        overrides = {key.replace("__", "."): str(value) for key, value in given.items()}
-        overrides = {"data.dir": str(tmp_path / "data")} | overrides
-        return load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings
-
-    return settings
 
 
 # The whole

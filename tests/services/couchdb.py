@@ -1,19 +1,27 @@
 """A private CouchDB for the tests: PouchDB's server, which speaks the protocol, in memory.
 
-CALLBOARD_TEST_COUCHDB_URL names a real CouchDB instead; give it one that is for tests alone.
+CALLBOARD_TEST_COUCHDB_URL names a running CouchDB instead, with an administrator's credentials. The
+run's databases have a prefix of their own there, and are deleted at its end.
+CALLBOARD_TEST_COUCHDB_PROGRAM names CouchDB's program, such as /opt/couchdb/bin/couchdb: each run
+starts an instance of its own.
 """
 
+import json
 import os
+import secrets
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from services import free_port, missing
+from services.couchdb_front import CouchFront
 from support.patience import patient
 
 PROGRAM = "node_modules/.bin/pouchdb-server"
@@ -24,25 +32,34 @@ START_S = patient(60.0)
 GUARD = '"$@" & read -r _; kill $!; wait'
 
 
-class PouchServer:
-    """One server, always on the same port. What it stored is gone when it stops."""
+ADMIN, PASSWORD = "callboard_admin", "relax"
+PREFIX = "callboard_test_"
+"""Begins the names of all databases and users of tests on a server that others use."""
+
+
+class _Program:
+    """A server that the tests start: one, always on the same port."""
+
+    name = ""
+    credentials = ""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{self.credentials}127.0.0.1:{self.port}"
         self._folder = folder
-        self._arguments = [
-            program, "--in-memory", "--no-stdout-logs", "--no-color",
-            "--host", "127.0.0.1", "--port", str(self.port),
-        ]  # fmt: skip
         self._log = folder / "output.txt"
         self._server: subprocess.Popen[bytes] | None = None
+        self._command = self._prepare(program)
+
+    def _prepare(self, program: str) -> list[str]:
+        """What starts it."""
+        raise NotImplementedError
 
     def start(self) -> None:
         """Start the server; returns when it answers."""
         with self._log.open("wb") as log:
             self._server = subprocess.Popen(
-                ["sh", "-c", GUARD, "sh", *self._arguments],
+                ["sh", "-c", GUARD, "sh", *self._command],
                 cwd=self._folder,
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -52,7 +69,7 @@ class PouchServer:
         while not self._answers():
             if time.monotonic() > give_up:
                 self.stop()
-                raise RuntimeError(f"pouchdb-server does not answer:\n{self._log.read_text()}")
+                raise RuntimeError(f"{self.name} does not answer:\n{self._log.read_text()}")
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -68,21 +85,84 @@ class PouchServer:
             return False
 
 
-class GivenServer:
-    """A running CouchDB that is not ours to stop."""
+class PouchServer(_Program):
+    """pouchdb-server. What it stored is gone when it stops."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    name = "pouchdb-server"
 
-    def start(self) -> None:
-        """It runs."""
-
-    def stop(self) -> None:
-        """Skip the test that would need this."""
-        pytest.skip("the CouchDB of CALLBOARD_TEST_COUCHDB_URL is not ours to stop")
+    def _prepare(self, program: str) -> list[str]:
+        return [
+            program, "--in-memory", "--no-stdout-logs", "--no-color",
+            "--host", "127.0.0.1", "--port", str(self.port),
+        ]  # fmt: skip
 
 
-CouchServer = PouchServer | GivenServer
+class PouchWithUsers(PouchServer):
+    """pouchdb-server with an administrator, and so with rights."""
+
+    credentials = f"{ADMIN}:{PASSWORD}@"
+
+    def _prepare(self, program: str) -> list[str]:
+        config = self._folder / "config.json"
+        config.write_text(json.dumps({"admins": {ADMIN: PASSWORD}}))
+        return [*super()._prepare(program), "--config", str(config)]
+
+
+class CouchProgram(_Program):
+    """CouchDB itself, with an administrator, data of its own, and no name among Erlang's nodes."""
+
+    name = "CouchDB"
+    credentials = f"{ADMIN}:{PASSWORD}@"
+
+    def _prepare(self, program: str) -> list[str]:
+        arguments, settings = self._folder / "vm.args", self._folder / "private.ini"
+        (self._folder / "data").mkdir()
+        arguments.write_text("-noinput\n")
+        settings.write_text(
+            f"[couchdb]\nsingle_node = true\nuuid = {secrets.token_hex(16)}\n"
+            f"database_dir = {self._folder}/data\nview_index_dir = {self._folder}/data\n"
+            f"[chttpd]\nport = {self.port}\nbind_address = 127.0.0.1\n"
+            f"[httpd]\nport = {free_port()}\nbind_address = 127.0.0.1\n"
+            f"[admins]\n{ADMIN} = {PASSWORD}\n[log]\nlevel = warning\n"
+        )
+        # Its own defaults first: a relative one is looked for where the program is installed.
+        default = Path(program).resolve().parents[1] / "etc" / "default.ini"
+        variables = {
+            "COUCHDB_ARGS_FILE": arguments,
+            "ERL_FLAGS": f"-couch_ini {default} {settings}",
+        }
+        return ["env", *(f"{name}={value}" for name, value in variables.items()), program]
+
+
+CouchServer = PouchServer | CouchFront
+
+
+@contextmanager
+def given(url: str) -> Iterator[CouchFront]:
+    """A running CouchDB, on which this run's databases have a prefix; deleted at the end.
+
+    A pouchdb-server with an administrator will do, too.
+    """
+    is_pouch = "express-pouchdb" in requests.get(url, timeout=patient(10)).json()
+    admins = frozenset({urlsplit(url).username or ""}) if is_pouch else None
+    front = CouchFront(url, f"{PREFIX}{secrets.token_hex(4)}_", admins)
+    front.start()
+    try:
+        yield front
+        for name in databases(front.url):
+            requests.delete(_path(front.url, name), timeout=patient(10)).raise_for_status()
+    finally:
+        front.stop()
+
+
+@contextmanager
+def started(server: _Program) -> Iterator[_Program]:
+    """The server while it runs."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def program() -> str | None:
@@ -91,26 +171,33 @@ def program() -> str | None:
     return shutil.which("pouchdb-server") or shutil.which(services / PROGRAM)
 
 
+def pouchdb() -> str:
+    """The same; skips where it is missing."""
+    found = program()
+    if found is None:
+        missing("pouchdb-server", "npm install --prefix .services pouchdb-server")
+    return str(found)
+
+
 def databases(url: str) -> set[str]:
     """The names of a server's databases."""
-    return set(requests.get(f"{url}/_all_dbs", timeout=patient(10)).json())
+    names = requests.get(f"{url}/_all_dbs", timeout=patient(10)).json()
+    return {name for name in names if not name.startswith("_")}
 
 
 @pytest.fixture(scope="session")
 def couchdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchServer]:
     """A running CouchDB or its like; skipped where there is none."""
-    if given := os.environ.get("CALLBOARD_TEST_COUCHDB_URL"):
-        yield GivenServer(given)
-        return
-    found = program()
-    if found is None:
-        missing("pouchdb-server", "npm install --prefix .services pouchdb-server")
-    server = PouchServer(str(found), tmp_path_factory.mktemp("couchdb"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    if url := os.environ.get("CALLBOARD_TEST_COUCHDB_URL"):
+        with given(url) as front:
+            yield front
+    elif own := os.environ.get("CALLBOARD_TEST_COUCHDB_PROGRAM"):
+        server = CouchProgram(own, tmp_path_factory.mktemp("couchdb"))
+        with started(server), given(server.url) as front:
+            yield front
+    else:
+        with started(PouchServer(pouchdb(), tmp_path_factory.mktemp("couchdb"))) as pouch:
+            yield pouch
 
 
 def clean(server: CouchServer, kept: set[str]) -> None:

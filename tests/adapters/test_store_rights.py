@@ -1,0 +1,123 @@
+"""The rights in CouchDB that are listed (adapters/store/rights.py) are those that the code uses."""
+
+import ast
+import re
+from importlib import import_module
+
+import pytest
+
+from callboard.adapters.store.rights import ACCOUNT, ALL, MONTH, NUMBERS, RIGHTS, Operation, right
+from support.building import PROJECT
+
+CREATE, VIEWS, READ, WRITE, LIST = Operation
+OPERATIONS = {
+    "ensure_database": (CREATE,),
+    "ensure_views": (VIEWS,),
+    "list_databases": (LIST,),
+    **dict.fromkeys(
+        ("database_exists", "get", "get_many", "view", "documents", "changes"), (READ,)
+    ),
+    **dict.fromkeys(("save", "save_many", "delete"), (WRITE,)),
+    "revise": (READ, WRITE),
+    # StoreDirectory's own
+    **dict.fromkeys(("_document", "_prefetch"), (READ,)),
+}
+STORE = re.compile(r"couchdb|(.*\.)?_?store|self\._?documents")
+"""How the code names a store."""
+ONE_ARGUMENT = {"ensure_database", "database_exists", "documents"}
+FUNCTIONS = {"account_database": ACCOUNT, "modb": MONTH}
+
+DIRECTORY = "adapters/repositories/directory.py"
+PASSED = {
+    "actors/delivery/attempt_log.py": (MONTH, "callboard_dead_letters"),
+    "adapters/repositories/attempt_history.py": (MONTH,),
+    "adapters/repositories/stored_attempts.py": (MONTH,),
+    "cli/doctor/store_rights.py": ("webhooks", ACCOUNT, MONTH),
+    DIRECTORY: ("accounts", "services", "system_config", ACCOUNT),
+}
+"""What functions that get a database's name as an argument are given; by file, or by function."""
+PASSED_TO = {
+    "_delete": (ACCOUNT,),
+    "_refresh_views": ("webhooks", ACCOUNT, MONTH),
+    "_save_all": ("webhooks", ACCOUNT),
+}
+EMBEDDED = {(CREATE, "accounts"), (VIEWS, "accounts"), (WRITE, "accounts")}
+"""Done in the embedded store only: elsewhere the accounts are Kazoo's."""
+
+
+def files():
+    for folder in ("actors", "adapters", "cli", "web"):
+        for path in (PROJECT / folder).rglob("*.py"):
+            if path.parent != PROJECT / "adapters" / "store" or path.name == "health_check.py":
+                yield path
+
+
+def calls(function, path):
+    """The calls of a store's methods in a function: name, and the database's expression."""
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Call):
+            continue
+        name, arguments = ast.unparse(node.func).rpartition(".")[2], node.args
+        if name == "revise":
+            yield name, arguments[1]
+        elif name in ("_document", "_prefetch"):
+            if path == DIRECTORY:
+                yield name, arguments[0]
+        elif name in OPERATIONS and isinstance(node.func, ast.Attribute):
+            least = 1 if name in ONE_ARGUMENT else 2
+            if len(arguments) >= least and STORE.fullmatch(ast.unparse(node.func.value)):
+                yield name, arguments[0]
+
+
+def databases(expression, function, path, module):
+    """The databases that an expression stands for."""
+    text = ast.unparse(expression)
+    if isinstance(expression, ast.Constant):
+        return (expression.value,)
+    if isinstance(expression, ast.JoinedStr):
+        return (NUMBERS if text.startswith("f'numbers/") else MONTH,)
+    if isinstance(expression, ast.Call):
+        return (FUNCTIONS[ast.unparse(expression.func)],)
+    if text.isupper():
+        return (getattr(import_module(module), text),)
+    values = [
+        node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and text in map(ast.unparse, node.targets)
+    ]
+    if values:
+        return databases(values[0], function, path, module)
+    return PASSED_TO.get(function.name) or PASSED[path]
+
+
+@pytest.fixture(scope="module")
+def done():
+    """The operations that the code does on each database, with where."""
+    found = {}
+    for file in files():
+        path = str(file.relative_to(PROJECT))
+        module = "callboard." + path.removesuffix(".py").replace("/", ".")
+        for function in ast.walk(ast.parse(file.read_text())):
+            if isinstance(function, ast.FunctionDef):
+                for name, expression in calls(function, path):
+                    for database in databases(expression, function, path, module):
+                        for operation in OPERATIONS[name]:
+                            key = operation, ALL if operation is LIST else database
+                            found.setdefault(key, f"{path}: {function.name}")
+    return found
+
+
+def test_all_that_the_code_does_is_listed(done):
+    assert len(done) > 25
+    listed = {(each.operation, each.database) for each in RIGHTS}
+    assert {key: place for key, place in done.items() if key not in listed | EMBEDDED} == {}
+
+
+def test_all_that_is_listed_is_done(done):
+    assert [each for each in RIGHTS if (each.operation, each.database) not in done] == []
+
+
+def test_each_is_listed_once():
+    assert len({(each.operation, each.database) for each in RIGHTS}) == len(RIGHTS)
+    assert all(right(each.operation, each.database) is each for each in RIGHTS)
+    assert right(CREATE, "services") is None
