@@ -13,7 +13,7 @@ NONE = "0" * 32
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory):
-    system = RunningSystem(tmp_path_factory.mktemp("cli-hooks") / "data")
+    system = RunningSystem(tmp_path_factory.mktemp("cli-hooks") / "data", kazoo__modules="*")
     yield system
     system.close()
 

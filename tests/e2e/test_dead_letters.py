@@ -135,7 +135,7 @@ def test_a_delivery_that_is_given_up_again_is_a_letter_again(start, receiver):
 
 
 def test_an_event_that_could_not_be_handled_is_handled_when_its_module_can(urls, start, receiver):
-    system = start(**urls)
+    system = start(kazoo__modules="*", **urls)
     hook = system.add_hook(f"{receiver.url}/ok", event="sms", format="json")
     system.wait_hooks()
     good = {

@@ -93,7 +93,9 @@ def test_a_trial_sends_nothing_and_changes_no_document(shared, start, receiver):
     store, url = shared
     as_kazoo_leaves_it(store, receiver.url)
     before = everything(store, url)
-    system = start(delivery__dry_run=True, **({"couchdb__url": url} if url else {}))
+    system = start(
+        kazoo__modules="*", delivery__dry_run=True, **({"couchdb__url": url} if url else {})
+    )
     assert system.settings.amqp.queue == "callboard.events.dry_run"
     system.wait_hooks(4)  # The retired one is loaded as Kazoo would have migrated it.
     system.publish(call_event(number) for number in range(3))
@@ -124,7 +126,9 @@ def test_a_trial_that_takes_its_share_of_the_events_adds_attempts_only(shared, s
     store.ensure_database(month)
     store.ensure_views(month, views.MODB)
     names, before = everything(store, url)
-    system = start(amqp__join_kazoo=True, **({"couchdb__url": url} if url else {}))
+    system = start(
+        kazoo__modules="*", amqp__join_kazoo=True, **({"couchdb__url": url} if url else {})
+    )
     system.wait_hooks(6)
     for number in range(3):
         system.publish([call_event(number)])
@@ -219,7 +223,7 @@ def test_a_trial_is_compared_with_what_kazoo_sent(tmp_path, start):
             store.save("webhooks", hook)
         store.ensure_database(month)
         store.ensure_views(month, views.MODB)
-        system = start(delivery__dry_run=True)
+        system = start(kazoo__modules="*", delivery__dry_run=True)
         system.wait_hooks(len(parts))
         system.send(
             *(

@@ -30,7 +30,7 @@ class Site:
         self.system = None
 
     def start(self):
-        self.system = self._begin(**self._settings)
+        self.system = self._begin(kazoo__modules="*", **self._settings)
         return self.system
 
     def save(self, database, *documents):
@@ -118,7 +118,7 @@ def test_without_one_it_waits_for_an_account(site):
 
 
 def test_the_first_hook_of_the_embedded_store_brings_its_account(start, tmp_path, receiver):
-    system = start()
+    system = start(kazoo__modules="*")
     system.wait(lambda: system.node("initializer").stats.get("waits_for"))
     system.add_hook(f"{receiver.url}/a")
     system.wait(lambda: system.node("initializer").status == "ended")
@@ -134,7 +134,7 @@ def test_a_cluster_that_is_still_being_set_up_is_waited_for(start, amqp_url, cou
     account = {"_id": ACCOUNT, "pvt_type": "account", "pvt_account_id": ACCOUNT}
     site.store.ensure_database("accounts")
     site.store.save("accounts", account)
-    site.system = start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    site.system = start(kazoo__modules="*", amqp__url=amqp_url, couchdb__url=couchdb_url)
     site.wait_until_waiting()
     assert site.store.get("accounts", "_design/accounts") is None
 
@@ -150,8 +150,8 @@ def test_a_cluster_that_is_still_being_set_up_is_waited_for(start, amqp_url, cou
 def test_two_nodes_that_hear_of_an_account_at_once(start, amqp_url, couchdb_url, tmp_path):
     site = Site(start, stores.connect(couchdb_url, tmp_path), {})
     nodes = [
-        start(amqp__url=amqp_url, couchdb__url=couchdb_url, node__name=f"callboard@{name}")
-        for name in ("a", "b")
+        start(kazoo__modules="*", amqp__url=amqp_url, couchdb__url=couchdb_url, node__name=name)
+        for name in ("callboard@a", "callboard@b")
     ]
     # A process can only attach to one system: what the others do is seen in their logs.
     for node in nodes:

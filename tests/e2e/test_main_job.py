@@ -132,7 +132,7 @@ def test_a_message_that_is_no_event_is_set_aside_and_holds_up_nobody(start, rece
 
 
 def test_an_ancestor_and_all_hooks_match(start, receiver):
-    system = start()
+    system = start(kazoo__modules="*")
     system.add_hook(f"{receiver.url}/all", event="all")
     system.add_hook(f"{receiver.url}/answers", event="channel_answer")
     system.publish(

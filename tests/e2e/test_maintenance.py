@@ -75,7 +75,7 @@ class Maintenance:
 @pytest.fixture
 def maintenance(urls, store, start):
     """The command; the store is ready before the system starts."""
-    return Maintenance(lambda: start(**urls))
+    return Maintenance(lambda: start(kazoo__modules="*", **urls))
 
 
 def row(uri, account_id=ACCOUNT, verb="post", event="CHANNEL_CREATE", tries=2):

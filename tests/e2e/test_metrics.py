@@ -30,7 +30,9 @@ def figures_of(system):
 
 def test_counters_add_up_exactly(start, receiver):
     # The hook that always fails is to stay, and nothing to come back from the retry queue.
-    system = start(disabler__enabled=False, delivery__waiting_per_endpoint=2 * EVENTS)
+    system = start(
+        kazoo__modules="*", disabler__enabled=False, delivery__waiting_per_endpoint=2 * EVENTS
+    )
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.add_hook(f"{receiver.url}/status/500", format="json")
     system.wait_hooks(2)

@@ -28,7 +28,7 @@ def test_a_fax_hook_becomes_two_that_fire(start, receiver, tmp_path):
     hook = {"pvt_type": "webhook", "pvt_account_id": ACCOUNT, "format": "json", "name": "fax"}
     old = hook | {"_id": "old", "uri": f"{receiver.url}/fax", "hook": "inbound_fax"}
     store.save("webhooks", old)
-    system = start()
+    system = start(kazoo__modules="*")
     system.wait(lambda: system.node("responders/notifications").stats.get("hooks") == 2)
 
     first = store.get("webhooks", "old")

@@ -97,6 +97,7 @@ def kill_node(system):
 class EarlierSystem(RunningSystem):
     """A system of an earlier version, from a checkout of it with a `.venv`, run by its commands."""
 
+    modules = ""  # It cannot choose.
     checkout = Path(os.environ.get("CALLBOARD_TEST_EARLIER", ""))
 
     def start(self):

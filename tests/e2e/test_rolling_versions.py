@@ -39,6 +39,7 @@ MEANWHILE = 50
 class OfVersion(RunningSystem):
     """A node whose version is chosen before each start; it is only used by its broker and store."""
 
+    modules = ""  # The version before cannot choose.
     before = ""
     """The folder above the package of the version before; empty: this version."""
 

@@ -128,7 +128,7 @@ def named_in(letter):
 def test_every_message_is_delivered_or_quarantined_and_nothing_restarts(
     start, receiver, rabbitmq, amqp_url
 ):
-    system = start(amqp__url=amqp_url)
+    system = start(kazoo__modules="*", amqp__url=amqp_url)
     hook = f"{receiver.url}/ok"
     system.add_hook(hook, format="json")
     system.wait_hooks()
@@ -207,7 +207,7 @@ def test_every_message_is_delivered_or_quarantined_and_nothing_restarts(
 
 def test_the_messages_of_issue_stop_no_node(start, receiver, rabbitmq, amqp_url):
     """Names that are not UTF-8: 300 good events behind them are delivered and acknowledged."""
-    system = start(amqp__url=amqp_url)
+    system = start(kazoo__modules="*", amqp__url=amqp_url)
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.wait_hooks()
     publisher = Publisher(amqp_url)

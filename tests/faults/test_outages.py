@@ -65,7 +65,7 @@ def test_a_full_disk_holds_up_what_failed_and_nothing_else(
     start, receiver, amqp_url, couchdb_url, small_disk
 ):
     prepared(couchdb_url, small_disk)
-    system = start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    system = start(kazoo__modules="*", amqp__url=amqp_url, couchdb__url=couchdb_url)
     system.add_hook(f"{receiver.url}/status/500", format="json")
     hook_known(system)
     publish(amqp_url, calls(1))
@@ -232,7 +232,7 @@ def test_corrupt_files_at_the_start_hold_up_nothing(start, receiver, tmp_path):
     for name in names:
         (folder / f"{name}.sqlite3").write_bytes(b"\xff" * 10_000)
     (folder / "finished.ids").write_bytes(b"\xff" * 1000)
-    system = start()
+    system = start(kazoo__modules="*")
     system.add_hook(f"{receiver.url}/ok", format="json")
     system.add_hook(f"{receiver.url}/status/500", format="json")
     system.wait_hooks(2)

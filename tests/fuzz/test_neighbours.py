@@ -52,7 +52,7 @@ def messages(draw):
 
 
 def test_nonsense_costs_no_neighbour_and_no_actor(start, receiver):
-    system = start(delivery__request_timeout_ms=int(patient(60_000)))
+    system = start(kazoo__modules="*", delivery__request_timeout_ms=int(patient(60_000)))
     system.add_hook(f"{receiver.url}/good", format="json")
     numbers = itertools.count(1)
     arrived = set()

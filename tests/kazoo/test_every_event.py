@@ -98,7 +98,7 @@ def test_every_event_kind_makes_the_requests_that_kazoo_would(
 ):
     documents = [hook.document(receiver.url) for hook in HOOKS + SLEEPING]
     prepare(couchdb_url, {**DOCUMENTS, "webhooks": documents})
-    system = start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    system = start(kazoo__modules="*", amqp__url=amqp_url, couchdb__url=couchdb_url)
     system.wait(lambda: loaded(system, len(HOOKS)), what="all hooks loaded")
 
     callflow_messages, callflow_requests = callflow(receiver.url)
@@ -144,7 +144,7 @@ def test_a_cluster_without_settings(start, amqp_url, couchdb_url, publish, recei
             "webhooks": [one.document(receiver.url) for one in hooks],
         },
     )
-    system = start(amqp__url=amqp_url, couchdb__url=couchdb_url)
+    system = start(kazoo__modules="*", amqp__url=amqp_url, couchdb__url=couchdb_url)
     system.wait(lambda: loaded(system, len(hooks)), what="all hooks loaded")
     by_number = event(
         "CHANNEL_CREATE", "n", Call_ID="n", Request="1@x.example", To="5557654321@x.example"

@@ -92,7 +92,7 @@ def bus(rabbitmq, tmp_path_factory):
     url = rabbitmq.vhost()
     folder = tmp_path_factory.mktemp("wire") / "data"
     with Receiver() as receiver:
-        system = RunningSystem(folder, amqp__url=url)
+        system = RunningSystem(folder, kazoo__modules="*", amqp__url=url)
         try:
             for actor in ("event_bridge", "hook_listener"):
                 system.wait(lambda actor=actor: system.node(actor).stats.get("broker") == "up")
