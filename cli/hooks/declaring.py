@@ -109,7 +109,7 @@ def difference(client: Client, wanted: Declarations, folder: Path, *, prune: boo
     """The changes to make. `folder`: that of the files of secrets."""
     with counting("reading hooks") as read:
         stored = list(_stored(client, wanted.accounts, read)) if wanted.accounts else []
-    quotas = _quotas(client, wanted.accounts)
+    quotas = _quotas(client, wanted.quotas)
     return _plan(wanted, stored, quotas, prune=prune, folder=folder)
 
 
