@@ -344,7 +344,7 @@ class Deliverer(UsesHooks):
         """Hooks were changed or removed: none of their deliveries is to wait here any more."""
         self._outdated.add(message.keys, message.change)
         self._return_waiting(set(message.keys))
-        if message.ticket:
+        if message.ticket is not None:
             self.send(sender, Applied(message.ticket))
         self._go_on()
 

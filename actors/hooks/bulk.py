@@ -119,7 +119,8 @@ class BulkEditing:
         ids = [*(put.id for put in message.puts), *(removed.id for removed in message.removed)]
         stored = self._store.get_many(ids)
         ready: list[_Ready] = []
-        accounts = _Accounts(self._store, self._grants)
+        growing = {put.account_id for put in message.puts if put.rev is None}
+        accounts = _Accounts(self._store, self._grants, growing)
         done = []
         for put in message.puts:
             if _is_done(put, stored.get(put.id)):
@@ -233,19 +234,18 @@ def _is_done(put: PutHook, stored: Document | None) -> bool:
 class _Accounts:
     """What a request needs of the accounts, read once for each. May raise StoreError.
 
-    `added`: hooks that it adds.
+    `growing`: the accounts that may get further hooks. `added`: hooks that it adds.
     """
 
-    def __init__(self, store: HookStore, grants: Grants) -> None:
-        self._store = store
+    def __init__(self, store: HookStore, grants: Grants, growing: Collection[str]) -> None:
         self.added: Counter[str] = Counter()
         self.quotas: Callable[[str], Quotas] = cache(store.quotas_of)
-        self._count: Callable[[str], int] = cache(store.count)
+        self._counts = store.counts(sorted(growing))
         self.config = cache(partial(endpoint_config, store.documents, grants=grants))
 
     def check_room(self, account_id: str) -> None:
         """Raise QuotaExceeded if the account may have no further hook."""
-        stored = self._count(account_id) + self.added[account_id]
+        stored = self._counts.get(account_id, 0) + self.added[account_id]
         check_count(stored, self.quotas(account_id), account_id)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -30,6 +29,7 @@ from callboard.webhooks.hooks.hook import (
     is_deleted,
     is_enabled,
     new_hook,
+    new_hook_id,
     with_changes,
 )
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL
@@ -90,10 +90,10 @@ class HookEditing:
 
     def add(self, message: AddHook, sender: ActorAddress) -> None:
         """Store a new hook; refuse one that could never fire or never be sent."""
-        now = gregorian_s(time.time())
+        now_s = time.time()
         try:
             public = {**self._defaults(message.document), **message.document}
-            document = new_hook(public, now, uuid.uuid4().hex, self._node)
+            document = new_hook(public, gregorian_s(now_s), new_hook_id(now_s), self._node)
             self._check(document)
             self._ensure_accounts([document["pvt_account_id"]])
             document = self._changes.add(document)

@@ -20,6 +20,8 @@ MAX_SEEN = 100_000
 
 While very many hooks are stored, their announcements come some ten thousand hooks later.
 """
+MAX_MISSED = 100
+"""Of more missed changes in one page, with others behind it, all hooks are loaded again."""
 MAX_BARRIERS = 100
 """Of more that are in flight, the oldest count as lost."""
 GONE = "gone"
@@ -29,9 +31,9 @@ GONE = "gone"
 class HookRefreshing:
     """Compares the hooks with the store, and answers those who need that.
 
-    The store lists the changes since the load, or since the last comparison: this costs one
-    request, however many hooks there are. Changes that the bus has brought are known by their
-    revisions. If the store cannot list them, all hooks are loaded again.
+    The store lists the changes since the load, or since the last comparison, in pages: this costs
+    one request for each, however many hooks there are. Changes that the bus has brought are known
+    by their revisions. If the store cannot list them, all hooks are loaded again.
 
     `apply`: brings stored documents into effect. `load`: loads all hooks again.
     """
@@ -78,11 +80,14 @@ class HookRefreshing:
         return revision is not None and self._seen.get(hook_id) == revision
 
     def compare(self) -> None:
-        """Read the changes since the last time; while hooks are loaded, once that is complete."""
+        """Read the changes since the last time; while hooks are loaded, once that is complete.
+
+        One page at a time, so that requests are handled in between.
+        """
         if not self._loading.complete:
             return
         try:
-            found = self._missed()
+            complete, found = self._missed()
         except StoreUnavailable as problem:
             self._log.warning("hooks_not_compared", reason=str(problem))
             if self._asked:
@@ -90,7 +95,7 @@ class HookRefreshing:
             return
         except StoreError as problem:
             self._log.warning("hooks_not_compared", reason=str(problem))
-            found = None
+            complete, found = False, None
         if found is None:
             self._load()
             return
@@ -98,30 +103,34 @@ class HookRefreshing:
             self.missed += len(found)
             self._log.warning("hook_changes_missed", hooks=len(found))
             self._apply(found)
-        if self._asked:
+        if not complete:
+            self._due.within(0)
+        elif self._asked:
             ticket = next(self._tickets)
             self._answers[ticket] = list(self._asked.values())
             if len(self._answers) > MAX_BARRIERS:
                 del self._answers[next(iter(self._answers))]
             self._loading.barrier(ticket)
 
-    def _missed(self) -> list[Document] | None:
-        """The documents of missed changes; None: all hooks are to be loaded. Raises StoreError."""
+    def _missed(self) -> tuple[bool, list[Document] | None]:
+        """Whether there are no further changes; and the documents of missed ones, of a page.
+
+        None: all hooks are to be loaded. Raises StoreError.
+        """
         assert self._loading.since is not None
         changes = self._store.changes(self._loading.since)
-        if not changes.complete:
-            return None
         missed = [
             each
             for each in changes.documents
             if self._seen.get(each.id) not in ((each.rev, GONE) if each.deleted else (each.rev,))
         ]
+        if not changes.complete and (not changes.documents or len(missed) > MAX_MISSED):
+            return False, None
         if any(each.deleted for each in missed):
-            return None  # Its account, which is part of its key, is not stored any more.
+            return False, None  # Its account, part of its key, is not stored any more.
         found = list(self._store.get_many([each.id for each in missed]).values())
         self._loading.since = changes.upto
-        self._seen.clear()
-        return found
+        return changes.complete, found
 
     def applied(self, ticket: int) -> None:
         """The table and all responders have passed the barrier of a comparison."""

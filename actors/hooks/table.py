@@ -215,14 +215,14 @@ class HookTable(Role):
         """Send which hooks are ordered or paused."""
         self.send(sender, OrderedFound(tuple(self._ordered.items()) if self._loaded else None))
 
-    def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int = 0) -> set[str]:
+    def _report_outdated(self, keys: tuple[HookKey, ...], ticket: int | None = None) -> set[str]:
         """Notify the actors in which deliveries wait; returns the addresses of the deliverers.
 
         The retry queue is notified of changes only, and not asked to respond.
         """
         deliverers = {str(p.address) for path, p in self.peers.items() if is_deliverer(path)}
         for path, peer in self.peers.items():
-            if is_deliverer(path) or (path == RETRY_QUEUE and not ticket):
+            if is_deliverer(path) or (path == RETRY_QUEUE and ticket is None):
                 self.send(peer.address, HooksOutdated(self._change_number, keys, ticket))
         return deliverers
 

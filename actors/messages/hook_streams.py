@@ -111,12 +111,12 @@ class HooksOutdated:
     """HookTable to RetryQueue and Deliverers: these hooks were changed or removed.
 
     `change`: the number of that change. `ticket`: to respond with `Applied`, once no delivery of
-    theirs waits here in an earlier form; 0: no response is expected.
+    theirs waits here in an earlier form; None: no response is expected.
     """
 
     change: int
     keys: tuple[tuple[str, str], ...] = field(repr=False)
-    ticket: int = 0
+    ticket: int | None = None
 
 
 @frozen

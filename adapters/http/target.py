@@ -17,6 +17,10 @@ from callboard.webhooks.hooks.uris import host_fault, port_fault
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9/._~!$&'()*+,;=:@?-]*")
+_USUAL = re.compile(
+    r"(https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?)((?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+/?|/)"
+)
+"""Endpoints, and paths that are requested as they are written: requests encodes nothing in them."""
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -125,6 +129,14 @@ def _halves(url: str) -> tuple[str, str]:
 # it is excluded.
 @lru_cache(maxsize=1024)
 def _parsed(base: str) -> Target:
+    if (usual := _USUAL.fullmatch(base)) is None:
+        return _read(base)
+    endpoint = _read(usual[1])  # Many hooks have it in common.
+    return Target(endpoint.scheme, endpoint.host, endpoint.port, usual[2])
+
+
+@lru_cache(maxsize=1024)
+def _read(base: str) -> Target:
     if not _HTTP.match(base):
         raise UrlRefusedError("scheme", "only http:// and https:// are called")
     if "\\" in base:

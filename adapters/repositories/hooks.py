@@ -153,11 +153,17 @@ class HookStore:
 
     def count(self, account_id: str) -> int:
         """The number of an account's hooks, with disabled ones."""
+        return self.counts([account_id]).get(account_id, 0)
+
+    def counts(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """The same of several accounts, without those that have none."""
+        if not account_ids:
+            return {}
         try:
-            rows = self.documents.view(DATABASE, BY_ACCOUNT, key=account_id, group=True)
-            return sum(int(row.value) for row in rows)
+            rows = self.documents.view(DATABASE, BY_ACCOUNT, keys=account_ids, group=True)
+            return {row.key: int(row.value) for row in rows}
         except DatabaseMissing:
-            return 0
+            return {}
 
     def _check_edit(self, stored: Document, document: Document) -> None:
         account_id = str(stored.get("pvt_account_id"))
@@ -215,14 +221,25 @@ class HookStore:
         self, account_ids: Sequence[str], limit: int, after: tuple[str, str] | None = None
     ) -> tuple[list[Document], bool]:
         """The same of several accounts, in their order."""
-        left = list(dropwhile(lambda id: after is not None and id != after[0], account_ids))
         found: list[Document] = []
-        for place, id in enumerate(left, 1):
-            of_one, more = self.listed(id, limit - len(found), after if place == 1 else None)
-            found += of_one
+        left = list(dropwhile(lambda id: after is not None and id != after[0], account_ids))
+        if after is not None and left:
+            found, more = self.listed(left.pop(0), limit, after)
             if more or len(found) == limit:
-                return found, more or place < len(left)
-        return found, False
+                return found, more or bool(left)
+        room = limit - len(found)
+        rows = list(
+            self.documents.view(
+                DATABASE,
+                BY_ACCOUNT,
+                keys=left,
+                reduce=False,
+                include_documents=True,
+                limit=room + 1,
+            )
+        )
+        found += [row.document for row in rows[:room] if row.document is not None]
+        return found, len(rows) > room
 
     def after(self, hook_id: str, limit: int) -> tuple[list[Document], str | None]:
         """The hooks after this id, by id, with disabled ones, and the next start if there are more.

@@ -376,12 +376,13 @@ class EmbeddedStore:
             if since is None or int(since) > upto:
                 return Changes((), str(upto), since is None)
             found = connection.execute(
-                "SELECT id, rev, deleted FROM documents WHERE database = ? AND rowid > ?"
+                "SELECT id, rev, deleted, rowid FROM documents WHERE database = ? AND rowid > ?"
                 " AND rowid <= ? ORDER BY rowid LIMIT ?",
                 (database_id, int(since), upto, limit),
             ).fetchall()
-        documents = tuple(ChangedDocument(id, rev, bool(deleted)) for id, rev, deleted in found)
-        return Changes(documents, str(upto), len(documents) < limit)
+        documents = tuple(ChangedDocument(id, rev, bool(gone)) for id, rev, gone, _row in found)
+        complete = len(found) < limit
+        return Changes(documents, str(upto if complete else found[-1][3]), complete)
 
     def close(self) -> None:
         """Close the file."""

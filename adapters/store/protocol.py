@@ -103,7 +103,9 @@ class ChangedDocument:
 
 @frozen
 class Changes:
-    """The changes of a database since a position, each document once; `upto`: up to which.
+    """The changes of a database since a position, each document once.
+
+    `upto`: the position up to which they are listed, from which the next ones can be read.
 
     A position is an opaque text of the database's own; it holds for as long as the database does.
     `complete` False: there are more, or the position is not one of this database.

@@ -2,8 +2,8 @@
 
 import os
 import sys
+import time
 import tomllib
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from callboard.webhooks.declarations.form import (
 from callboard.webhooks.declarations.plan import GivenSecret, Plan, PutHook, plan
 from callboard.webhooks.declarations.toml_text import toml_text
 from callboard.webhooks.deliveries.signing import InvalidSecret, parse_secret
+from callboard.webhooks.hooks.hook import new_hook_id
 from callboard.webhooks.hooks.secrets import SecretsRefused
 
 PAGE = 1000
@@ -108,7 +109,7 @@ def difference(client: Client, wanted: Declarations, folder: Path, *, prune: boo
     """The changes to make. `folder`: that of the files of secrets."""
     with counting("reading hooks") as read:
         stored = list(_stored(client, wanted.accounts, read)) if wanted.accounts else []
-    quotas = _quotas(client, wanted.accounts)
+    quotas = _quotas(client, wanted.quotas)
     return _plan(wanted, stored, quotas, prune=prune, folder=folder)
 
 
@@ -165,7 +166,7 @@ def _plan(
             stored,
             quotas,
             prune=prune,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=lambda: new_hook_id(time.time()),
             resolve=resolve,
         )
     except (InvalidDeclaration, SecretsRefused) as problem:

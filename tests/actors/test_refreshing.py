@@ -4,7 +4,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks.refreshing import MAX_BARRIERS, HookRefreshing
+from callboard.actors.hooks.refreshing import MAX_BARRIERS, MAX_MISSED, HookRefreshing
 from callboard.actors.messages import HooksRefreshed
 from callboard.adapters.store.protocol import ChangedDocument, Changes
 
@@ -107,3 +107,41 @@ def test_barriers_that_are_lost_are_forgotten(refreshing, loading, sent):
     assert sent == []
     refreshing.applied(loading.barrier_tickets[-1])
     assert sent == [("a", HooksRefreshed(MAX_BARRIERS))]
+
+
+def test_a_page_of_changes_that_were_seen_is_passed_and_the_next_one_read(loading):
+    """While many hooks were stored, all of them were loaded again."""
+    pages = {
+        "1": Changes((ChangedDocument("a", "2", deleted=False),), "2", complete=False),
+        "2": Changes((ChangedDocument("b", "2", deleted=False),), "3"),
+    }
+    store, applied, within = Store(), [], []
+    store.changes = pages.__getitem__
+    store.get_many = lambda ids: {id: {"_id": id} for id in ids}
+    timer = Timer()
+    timer.within = within.append
+    refreshing = HookRefreshing(
+        store, loading, applied.append, None, None, lambda _call: timer, structlog.get_logger()
+    )
+    refreshing.saw("a", "2")
+    refreshing.ask("sender", 1)
+    within.clear()
+    refreshing.compare()
+    assert (loading.since, within, loading.barrier_tickets) == ("2", [0], [])
+    refreshing.compare()
+    assert (loading.since, applied, within) == ("3", [[{"_id": "b"}]], [0])
+    assert len(loading.barrier_tickets) == 1
+    assert refreshing.has_seen("a", "2"), "its announcement may still come"
+
+
+@pytest.mark.parametrize("missed", [0, MAX_MISSED + 1])
+def test_all_hooks_are_loaded_where_the_store_cannot_list_few(loading, missed):
+    """It lists none after a position that is not its own."""
+    many = tuple(ChangedDocument(f"h{number}", "2", deleted=False) for number in range(missed))
+    store, loads = Store(), []
+    store.changes = lambda _since: Changes(many, "9", complete=False)
+    refreshing = HookRefreshing(
+        store, loading, None, lambda: loads.append(1), None, lambda _call: Timer(), None
+    )
+    refreshing.compare()
+    assert (loads, loading.since) == ([1], "1")

@@ -493,7 +493,12 @@ class TestChanges:
     def test_more_than_the_limit_are_not_complete(self, people):
         since = people.changes("people", None).upto
         people.save_many("people", [{"_id": f"d{number}"} for number in range(3)])
-        assert not people.changes("people", since, limit=2).complete
+        first = people.changes("people", since, limit=2)
+        assert not first.complete
+        others = people.changes("people", first.upto)
+        assert others.complete
+        found = [change.id for change in (*first.documents, *others.documents)]
+        assert sorted(found) == ["d0", "d1", "d2"]
         assert people.changes("people", since, limit=4).complete
 
     def test_a_position_beyond_the_last_one_is_not_of_this_database(self, people):

@@ -97,7 +97,7 @@ class LocalDeliverer(Deliverer):
         self.requests.end(outcome)
         self.receiveMsg_WatchMessage(None, None)
 
-    def outdated(self, *keys, change=5, ticket=0):
+    def outdated(self, *keys, change=5, ticket=None):
         self.receiveMsg_HooksOutdated(HooksOutdated(change, keys, ticket), "table")
 
     def deferred(self):

@@ -3,6 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requests import PreparedRequest
+from requests.exceptions import RequestException
+from urllib3.util import parse_url
 
 from callboard.actors.hooks.parser import HookParser
 from callboard.adapters.http.address_guard import AddressGuard
@@ -116,3 +119,20 @@ def test_a_stored_hook_with_a_faulty_uri_is_listed_and_goes_on():
     assert "a blank at its end" in parser.problems[0].reason
     assert parser.stored({**document, "uri": "http://hooks.example/x"}) is not None
     assert parser.problems == ()
+
+
+@given(
+    st.from_regex(
+        r"https?://[a-z0-9.-]{1,9}(:[0-9]{1,4})?(/[A-Za-z0-9._~%-]{0,5}){0,3}", fullmatch=True
+    )
+)
+def test_a_usual_url_has_the_target_that_requests_prepares(url):
+    prepared = PreparedRequest()
+    try:
+        prepared.prepare_url(url, None)
+        found = target_of(url)
+    except (UrlRefusedError, RequestException):
+        return
+    parts = parse_url(prepared.url)
+    expected = (parts.scheme, parts.host, parts.port, parts.request_uri)
+    assert (found.scheme, found.host, found.port, found.path) == expected

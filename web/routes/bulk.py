@@ -1,6 +1,6 @@
 """All hooks of an account at once: the difference to what a client declares, and its removal."""
 
-import uuid
+import time
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -21,6 +21,7 @@ from callboard.web.operations.actor_requests import asked, check_members, member
 from callboard.webhooks.acknowledgement.outbox import cut
 from callboard.webhooks.declarations.form import Declarations, InvalidDeclaration, declared_hook
 from callboard.webhooks.declarations.plan import GivenSecret, Plan, plan
+from callboard.webhooks.hooks.hook import new_hook_id
 from callboard.webhooks.hooks.secrets import SecretsRefused
 
 router = APIRouter(prefix="/v2/accounts/{account_id}", tags=["hooks"])
@@ -100,7 +101,7 @@ def _plan(backend: Backend, account_id: str, data: dict[str, Any]) -> Plan:
             _stored(backend, account_id),
             {account_id: own_quotas(backend.store, account_id)},
             prune=member(data, "prune", bool, default=False),
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=lambda: new_hook_id(time.time()),
             resolve=_no_secret,
         )
     except (InvalidDeclaration, SecretsRefused) as problem:

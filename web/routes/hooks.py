@@ -1,7 +1,6 @@
 """An account's hooks: list, create, show, replace, change, delete, enable."""
 
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -48,7 +47,7 @@ from callboard.web.errors import (
     precondition_failed,
 )
 from callboard.web.operations.actor_requests import asked
-from callboard.webhooks.hooks.hook import is_deleted, new_hook
+from callboard.webhooks.hooks.hook import is_deleted, new_hook, new_hook_id
 from callboard.webhooks.values.json_values import as_bool, is_true
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
@@ -134,7 +133,7 @@ def create_hook(request: Request, account: TheAccount, backend: TheBackend) -> R
     document = new_hook(
         {**public, "pvt_account_id": account.id},
         gregorian_s(now),
-        uuid.uuid4().hex,
+        new_hook_id(now),
         backend.node.name,
     )
     document |= _signed(request)

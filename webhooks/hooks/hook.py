@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from sys import intern
@@ -251,6 +252,14 @@ def with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
     """The document with these members; None removes a member."""
     gone = {key for key, value in changes.items() if value is None}
     return {k: v for k, v in {**document, **changes}.items() if k not in gone}
+
+
+def new_hook_id(now_s: float) -> str:
+    """The id of a hook that is new at this Unix time: 32 hex digits, the last 19 of them random.
+
+    It ascends with time, so that the indexes of a store grow at their end and not everywhere.
+    """
+    return f"{int(now_s * 1e6):013x}{secrets.randbits(76):019x}"
 
 
 def new_hook(public: Mapping[str, Any], now_gregorian_s: int, id: str, node: str) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from attrs import evolve
 
 from callboard import admin
 from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.hooks.loading import CHECK
 from callboard.actors.messages import (
+    Applied,
     AttemptPolicy,
     Attempts,
     AttemptsPersisted,
@@ -361,6 +363,16 @@ def test_after_a_sleep_no_request_begins_before_the_hooks_are_fresh(deliveries):
         item.delivery.id for batch in deliveries.retries.take(Defer) for item in batch.items
     ]
     assert sorted(deferred) == [f"d{number}" for number in range(begun, 5)]
+
+
+@pytest.mark.parametrize("ticket", [3, CHECK, -1])
+def test_the_table_gets_the_response_to_each_ticket(deliveries, ticket):
+    """To 0, of the checks whether a change was lost, too: all hooks were loaded each minute."""
+    table = deliveries.world.peer("hook_table")
+    table.say(deliveries.actor, HooksOutdated(1, (("a" * 32, "h"),)))
+    table.say(deliveries.actor, HooksOutdated(2, (), ticket))
+    deliveries.world.pass_time(1)
+    assert table.take(Applied) == [Applied(ticket)]
 
 
 # Messages that are held for too long
