@@ -1,7 +1,7 @@
 """Measures the throughput of healthy endpoints with and without bad endpoints beside them.
 
     python bench/bad_endpoints.py [--runs 5] [--events 1500] [--healthy 16] [--bad hang,hang,hang]
-        [--load 0.75]
+        [--load 0.75] [--one-host]
 
 All measurements use one system, with embedded broker and store, and three accounts in turn. `alone`
 has only hooks at healthy endpoints. `beside` has also a hook at each bad endpoint: one refuses
@@ -11,7 +11,8 @@ counted, because on few processors four more deliveries for each event have a co
 succeed. A measurement lasts from the first publication until the healthy endpoints have received
 all deliveries; the deliveries to bad endpoints settle before the next one. The first burst to the
 bad endpoints, before any circuit has opened, is reported separately. The endpoints run in their own
-process. The ratios are those of the medians.
+process. The ratios are those of the medians. With --one-host, all hooks of an account are at one
+host, and the bad ones are paths of it.
 
 The bursts keep the processors busy, so work for the bad endpoints slows the healthy ones. A second
 part therefore publishes events to `alone` and `beside` at `load` times the rate reached alone, and
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from system_under_test import SystemUnderTest, print_setting, print_spread
@@ -68,10 +69,11 @@ class Healthy:
             time.sleep(0.005)
 
 
-def add_hooks(client: Client, bad: Sequence[str], urls: Sequence[str]) -> None:
-    """`urls`: of the bad endpoints, of those in their place, and of the healthy ones."""
-    ends = (urls[: len(bad)], urls[len(bad) : 2 * len(bad)], urls[2 * len(bad) :])
+def add_hooks(client: Client, bad: Sequence[str], urls: Mapping[str, Sequence[str]]) -> None:
+    """`urls`, by account: of bad endpoints, of those in their place, and of healthy ones."""
     for name, account in ACCOUNTS.items():
+        mine = urls[name]
+        ends = (mine[: len(bad)], mine[len(bad) : 2 * len(bad)], mine[2 * len(bad) :])
         wanted = [("ok", url) for url in ends[2]]
         if name == "beside":
             wanted += zip(bad, ends[0], strict=True)
@@ -190,11 +192,15 @@ def main() -> None:
     parser.add_argument("--healthy", type=int, default=16)
     parser.add_argument("--bad", type=lambda text: tuple(text.split(",")), default=BAD)
     parser.add_argument("--load", type=float, default=0.75)
+    parser.add_argument("--one-host", action="store_true")
     options = parser.parse_args()
     bad = options.bad
     print_setting()
     print(f"{options.healthy} healthy endpoints, bad ones {bad}, {options.events} events a run")
     manners = (*bad, *["ok"] * len(bad), *["ok"] * options.healthy)
+    hooks = len(manners)
+    if options.one_host:
+        manners = ("any",) * len(ACCOUNTS)
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "arrivals"
         with (
@@ -206,7 +212,10 @@ def main() -> None:
             ) as system,
         ):
             client = system.client()
-            add_hooks(client, bad, endpoints.urls)
+            urls = dict.fromkeys(ACCOUNTS, endpoints.urls)
+            if options.one_host:
+                urls = {n: [u] * hooks for n, u in zip(ACCOUNTS, endpoints.urls, strict=True)}
+            add_hooks(client, bad, urls)
             record.touch()
             measure(Measured(client, Healthy(record), options.healthy), options)
 

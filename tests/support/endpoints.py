@@ -2,9 +2,10 @@
 
     PYTHONPATH=tests python -m support.endpoints RECORD ok refuse hang flaky drip …
 
-Prints their urls as one JSON list, and writes a line for each request: its path, the `call_id` of
-its body, the status of the response (or the behaviour), and the time (seconds of the monotonic
-clock, which all processes of a machine share). The process ends when standard input closes.
+`any` behaves as the first part of a request's path says. Prints their urls as one JSON list, and
+writes a line for each request: its path, the `call_id` of its body, the status of the response (or
+the behaviour), and the time (seconds of the monotonic clock, which all processes of a machine
+share). The process ends when standard input closes.
 """
 
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from callboard.adapters.receiver.server import Answer, Drip, Hang
+from callboard.adapters.receiver.server import Answer, Close, Drip, Hang
 from services import free_port
 from support.patience import patient
 from support.receiver import Receiver
@@ -26,6 +27,7 @@ from support.receiver import Receiver
 MANNERS = {
     "ok": lambda: Answer(),
     "hang": lambda: Hang(),
+    "close": lambda: Close(),
     "flaky": lambda: Answer(random.choice((200, 500))),
     "drip": lambda: Drip(),
 }
@@ -37,8 +39,9 @@ def serve(record, manner):
         return f"http://127.0.0.1:{free_port()}"
 
     def answer(request):
-        behaviour = MANNERS[manner]()
-        outcome = behaviour.status if isinstance(behaviour, Answer) else manner
+        chosen = request.path.split("/")[1] if manner == "any" else manner
+        behaviour = MANNERS.get(chosen, Answer)()
+        outcome = behaviour.status if isinstance(behaviour, Answer) else chosen
         call_id = json.loads(request.body)["call_id"]
         os.write(record, f"{request.path} {call_id} {outcome} {time.monotonic():.3f}\n".encode())
         return behaviour
