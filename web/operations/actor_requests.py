@@ -1,7 +1,11 @@
 """Asks actors on a client's behalf, and reads the client's arguments."""
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -46,8 +50,8 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
     state = request.app.state
     backend: Backend = state.backend
     try:
-        done = asyncio.wrap_future(backend.publish(messages))
-        return (await asyncio.wait_for(done, state.publish_s)).unroutable
+        async with asyncio.timeout(state.publish_s):
+            return (await state.results.of(backend.publish(messages))).unroutable
     except TimeoutError:
         silence = f"the broker did not answer within {state.publish_s:g} s"
         raise datastore_timeout(silence) from None
@@ -56,6 +60,45 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
             raise refused(refusal) from None
         told = {"message": "the broker did not take it", "cause": str(refusal)}
         raise ApiError(503, "broker_unreachable", told) from None
+
+
+class Results:
+    """The results of futures that another thread settles, for requests of one event loop.
+
+    Those of one moment wake the loop once: each wake-up is a system call.
+    """
+
+    def __init__(self) -> None:
+        self._settled: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._woken = False
+
+    async def of(self, future: "Future[A]") -> A:
+        """The future's result; cancels it if the request stops waiting."""
+        result: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(partial(self._add, result))
+        try:
+            return await result
+        finally:
+            future.cancel()
+
+    def _add(self, result: "asyncio.Future[Any]", future: "Future[Any]") -> None:
+        """Called in the other thread."""
+        self._settled.append((result, future))
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # The loop is closed.
+                result.get_loop().call_soon_threadsafe(self._give)
+
+    def _give(self) -> None:
+        self._woken = False  # Before the first is taken: what is added from now on wakes again.
+        while self._settled:
+            result, future = self._settled.popleft()
+            if result.done():
+                continue
+            if error := future.exception():
+                result.set_exception(error)
+            else:
+                result.set_result(future.result())
 
 
 def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:
