@@ -152,7 +152,7 @@ def create_app(
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
     app.state.publish_s = options.publish_s
-    app.state.results = Results()
+    app.state.results = Results(options.publish_s)
     app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
     for router in ROUTERS:
         app.include_router(router)

@@ -128,6 +128,7 @@ class ApiServer(StoreWorker):
         except OSError as problem:
             self.log.warning("api_place_not_written", reason=str(problem))
         self._port, self._problem = port, ""
+        self.freeze()  # The libraries of the web application were not there before.
         self.log.info("api_listens", bind=self.settings.api.bind, port=port)
 
     def _server_ended(self, problem: BaseException | None) -> None:

@@ -50,8 +50,7 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
     state = request.app.state
     backend: Backend = state.backend
     try:
-        async with asyncio.timeout(state.publish_s):
-            return (await state.results.of(backend.publish(messages))).unroutable
+        return (await state.results.of(backend.publish(messages))).unroutable
     except TimeoutError:
         silence = f"the broker did not answer within {state.publish_s:g} s"
         raise datastore_timeout(silence) from None
@@ -65,24 +64,48 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
 class Results:
     """The results of futures that another thread settles, for requests of one event loop.
 
-    Those of one moment wake the loop once: each wake-up is a system call.
+    Those of one moment wake the loop once, since each wake-up is a system call, and all requests
+    share one timer. `limit_s`: how long a request waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
         self._settled: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._woken = False
+        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()  # by their deadlines
+        self._timer: asyncio.TimerHandle | None = None
 
     async def of(self, future: "Future[A]") -> A:
-        """The future's result; cancels it if the request stops waiting."""
-        result: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        """The future's result. Raises TimeoutError; cancels it if the request stops waiting."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[A] = loop.create_future()
         future.add_done_callback(partial(self._add, result))
+        self._waiting.append((loop.time() + self._limit_s, result))
+        if self._timer is None:
+            self._timer = loop.call_later(self._limit_s, self._look, loop)
         try:
             return await result
         finally:
             future.cancel()
+            while self._waiting and self._waiting[0][1].done():
+                self._waiting.popleft()
+            if self._timer is not None and not self._waiting:
+                self._timer.cancel()
+                self._timer = None
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        for deadline, result in self._waiting:
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look, loop)
+                return
+            if not result.done():
+                result.set_exception(TimeoutError())
+        self._timer = None
 
     def _add(self, result: "asyncio.Future[Any]", future: "Future[Any]") -> None:
-        """Called in the other thread."""
+        """Called in the thread that settles the future, or by `of` when it cancels it."""
+        if result.done():
+            return
         self._settled.append((result, future))
         if not self._woken:
             self._woken = True

@@ -56,7 +56,6 @@ from callboard.webhooks.modules.samples import NoDirectory
 from callboard.webhooks.values.exact_numbers import ExactNumber
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-
 router = APIRouter(prefix=POSTS, tags=["posting"])
 
 SWEEP_S = 60.0
