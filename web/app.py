@@ -26,6 +26,7 @@ from callboard.adapters.store.protocol import (
 from callboard.web import errors
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import (
+    POSTS,
     SPARE_THREADS,
     THREADS,
     Admission,
@@ -169,7 +170,7 @@ def create_app(
         QuotaReports(backend.report),
     )
     # In reverse order: the last one added is the first to see a request.
-    app.add_middleware(DirectMiddleware, posting.POSTS, posting.post_events, _failed)
+    app.add_middleware(DirectMiddleware, POSTS, posting.post_events, _failed)
     app.add_middleware(TunnelMiddleware)
     app.add_middleware(AdmissionMiddleware, app.state.admission)
     app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body, options.body_s)

@@ -8,7 +8,7 @@ MOST = 16_384
 
 
 class JoinedWrites:
-    """A transport that sends what is written within one turn of its loop by one system call.
+    """A transport that sends all writes of one turn of its loop by one system call.
 
     uvicorn writes the head of a response and its body by one each, which are two packets.
     """
@@ -22,7 +22,7 @@ class JoinedWrites:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send it in this turn of the loop, after what was written before."""
+        """Send it at the end of this turn of the loop, after the data before it."""
         if not self._parts:
             self._loop.call_soon(self._send)
         self._parts.append(data)

@@ -49,8 +49,9 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
     """Publish messages without a thread; returns how many found no queue. Raises ApiError 503."""
     state = request.app.state
     backend: Backend = state.backend
+    results: Results = state.results
     try:
-        return (await state.results.of(backend.publish(messages))).unroutable
+        return (await results.of(backend.publish(messages))).unroutable
     except TimeoutError:
         silence = f"the broker did not answer within {state.publish_s:g} s"
         raise datastore_timeout(silence) from None
