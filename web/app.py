@@ -26,6 +26,7 @@ from callboard.adapters.store.protocol import (
 from callboard.web import errors
 from callboard.web.access.account_quotas import AccountQuotas
 from callboard.web.access.admission import (
+    POSTS,
     SPARE_THREADS,
     THREADS,
     Admission,
@@ -43,11 +44,13 @@ from callboard.web.envelopes.envelope import failure
 from callboard.web.envelopes.middleware import (
     BODY_S,
     AdmissionMiddleware,
+    DirectMiddleware,
     EnvelopeMiddleware,
     TunnelMiddleware,
 )
 from callboard.web.errors import ApiError, path_part
 from callboard.web.live.sampler import PERIOD_S, WATCHERS, Sampler
+from callboard.web.operations.actor_requests import Results
 from callboard.web.operations.replays import Replays
 from callboard.web.routes import (
     attempts,
@@ -150,6 +153,7 @@ def create_app(
     app.state.metrics_token = options.metrics_token
     app.state.ready_s = options.ready_s
     app.state.publish_s = options.publish_s
+    app.state.results = Results(options.publish_s)
     app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
     for router in ROUTERS:
         app.include_router(router)
@@ -166,6 +170,7 @@ def create_app(
         QuotaReports(backend.report),
     )
     # In reverse order: the last one added is the first to see a request.
+    app.add_middleware(DirectMiddleware, POSTS, posting.post_events, _failed)
     app.add_middleware(TunnelMiddleware)
     app.add_middleware(AdmissionMiddleware, app.state.admission)
     app.add_middleware(EnvelopeMiddleware, backend.node, options.max_body, options.body_s)
@@ -276,3 +281,12 @@ _HANDLERS: dict[type[Exception], Any] = {
     QuotaExceeded: _quota_exceeded,
     Exception: _defect,
 }
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The response to a failure, as the framework would find it. Raises a defect again."""
+    for kind in type(error).__mro__:
+        if kind in _HANDLERS and kind is not Exception:
+            response: Response = await _HANDLERS[kind](request, error)
+            return response
+    raise error

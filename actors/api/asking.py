@@ -82,7 +82,7 @@ def settle(future: "Future[Any]", answer: Any) -> None:
                 future.set_result(answer)
 
 
-def fail(future: "Future[Any]", error: Exception) -> None:
+def fail(future: "Future[Any]", error: BaseException) -> None:
     """Raise this in the thread that waits, unless it has cancelled the request."""
     with suppress(InvalidStateError):
         future.set_exception(error)

@@ -15,8 +15,8 @@ from callboard.actors.base.node_quotas import node_quotas
 from callboard.actors.delivery.transports import check_hook, doubt, grants, rules
 from callboard.actors.events.event_publisher import ClientEvent
 from callboard.actors.messages import (
-    ApplyHook,
-    HookApplied,
+    ApplyHooks,
+    HooksApplied,
     NoAnswer,
     Published,
     RefusedByActor,
@@ -103,9 +103,9 @@ class ActorBackend:
     def hook_saved(self, change: Change) -> None:
         """See `Backend.hook_saved`."""
         self.changed([change])
-        message = ApplyHook(change.document["pvt_account_id"], change.document["_id"])
+        message = ApplyHooks(((change.document["pvt_account_id"], change.document["_id"]),))
         try:
-            self.ask(HOOK_LISTENER, message, HookApplied, API_APPLY_S)
+            self.ask(HOOK_LISTENER, message, HooksApplied, API_APPLY_S)
         except (NoAnswer, RefusedByActor):
             return  # It is saved and will be published; a new listener loads all hooks.
 

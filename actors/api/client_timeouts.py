@@ -7,6 +7,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from callboard.actors.api.connections import Connections
+from callboard.actors.api.joined_writes import JoinedWrites
 
 HEAD_S = 10.0
 """The time-out for the head of a request."""
@@ -47,7 +48,7 @@ class TimedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time-out for the first request."""
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]
         self._open.opened(self, self.client[0] if self.client else "")
         self._watch()
 

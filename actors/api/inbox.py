@@ -14,6 +14,7 @@ class Inbox(Generic[T]):
 
     def __init__(self) -> None:
         self._things: deque[T] = deque()
+        self._signalled = False
         self._pipe_out, self._pipe_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
@@ -21,17 +22,18 @@ class Inbox(Generic[T]):
         return self._pipe_out
 
     def put(self, thing: T) -> None:
-        """Add an item and signal the actor."""
+        """Add an item, and signal the actor unless it has a signal to take."""
         self._things.append(thing)
-        try:
-            os.write(self._pipe_in, b"!")
-        except BlockingIOError:
-            return  # The pipe is full of signals already.
+        if not self._signalled:
+            self._signalled = True
+            with suppress(BlockingIOError):  # The pipe is full of signals already.
+                os.write(self._pipe_in, b"!")
 
     def taken(self) -> Iterator[T]:
         """Take all items, in order."""
         with suppress(BlockingIOError):  # The descriptor that woke the actor was another one.
             os.read(self._pipe_out, 65536)
+        self._signalled = False  # Before the first is taken: what is added from now on signals.
         while self._things:
             yield self._things.popleft()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
+from callboard.actors.api.applying import Applying
 from callboard.actors.api.asking import Asked, Asking, settle
 from callboard.actors.api.backend import ActorBackend, Changed, InboxItem, Posted, ServerEnded
 from callboard.actors.api.connections import Connections
@@ -17,6 +18,7 @@ from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.role import Setup
 from callboard.actors.events.event_publisher import EventPublisher
 from callboard.actors.hooks.change_exchange import change_exchange
+from callboard.actors.messages import ApplyHooks
 from callboard.actors.messages.operational import ReportEvents
 from callboard.actors.messages.paths import HOOK_LISTENER, TOP
 from callboard.actors.operations.store_worker import StoreWorker
@@ -51,6 +53,7 @@ class ApiServer(StoreWorker):
         self._stopping = False
         self._thread: ApiThread | None = None
         self._asking = Asking(self.send)
+        self._applying = Applying(self._ask)
         self._inbox: Inbox[InboxItem] = Inbox()
         self._documents = self.connect_store()
         self.closing.callback(self._stop_thread)
@@ -128,6 +131,7 @@ class ApiServer(StoreWorker):
         except OSError as problem:
             self.log.warning("api_place_not_written", reason=str(problem))
         self._port, self._problem = port, ""
+        self.freeze()  # The libraries of the web application were not there before.
         self.log.info("api_listens", bind=self.settings.api.bind, port=port)
 
     def _server_ended(self, problem: BaseException | None) -> None:
@@ -175,8 +179,10 @@ class ApiServer(StoreWorker):
         """Handle what the server's threads have put into the inbox."""
         for job in self._inbox.taken():
             match job:
-                case Asked(path=path):
-                    self._asking.ask(job, self.supervisor if path == TOP else self.peer(path))
+                case Asked(message=ApplyHooks()):
+                    self._applying.apply(job)
+                case Asked():
+                    self._ask(job)
                 case Posted(events, future):
                     self._publisher.publish(events, partial(settle, future))
                 case Changed(changes):
@@ -185,6 +191,10 @@ class ApiServer(StoreWorker):
                     self.send(listener, job)
                 case ServerEnded(problem):
                     self._handle_server_end(problem)
+
+    def _ask(self, asked: Asked) -> None:
+        at_top = asked.path == TOP
+        self._asking.ask(asked, self.supervisor if at_top else self.peer(asked.path))
 
     def on_broker(self, event: BrokerEvent) -> None:
         """Answer for posted events; publish changes."""

@@ -2,14 +2,14 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
 from thespian.actors import ActorAddress
 
 from callboard.actors.hooks.change_publisher import NOTIFICATIONS, ChangePublisher
-from callboard.actors.messages import DisableHook, HookApplied, HookSaved, HookSecrets
+from callboard.actors.messages import DisableHook, HooksApplied, HookSaved, HookSecrets
 from callboard.actors.messages.bulk import HooksPut
 from callboard.adapters.repositories.hooks import DATABASE, Change, Edited, HookStore
 from callboard.adapters.repositories.maintenance import Change as Saved
@@ -19,13 +19,13 @@ from callboard.supervision import Call
 from callboard.webhooks.events.changes import webhook_disabled
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-Reply = HookApplied | HookSaved | HookSecrets | HooksPut
+Reply = HooksApplied | HookSaved | HookSecrets | HooksPut
 
 
 class HookChanges:
     """Changes stored hooks and publishes each change.
 
-    `changed` is called with the id of a saved hook and the id of its account.
+    `changed` is called with the ids of the account of a saved hook, and of the hook.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class HookChanges:
         store: HookStore,
         publisher: ChangePublisher,
         node: str,
-        changed: Callable[[str, str | None], None],
+        changed: Callable[[Collection[tuple[str | None, str]]], None],
     ) -> None:
         self._store, self._publisher, self._node, self._changed = store, publisher, node, changed
 
@@ -57,7 +57,7 @@ class HookChanges:
 
     def _saved(self, event_name: str, document: Document) -> None:
         self._publisher.publish([Saved(event_name, DATABASE, document)])
-        self._changed(document["_id"], document.get("pvt_account_id"))
+        self._changed([(document.get("pvt_account_id"), document["_id"])])
 
 
 class AppliedReplies:

@@ -27,15 +27,15 @@ from callboard.actors.messages import (
     AddHook,
     AddSecret,
     Applied,
-    ApplyHook,
+    ApplyHooks,
     CancelDeliveries,
     ConfigurationChanged,
     DisableHook,
     EditHook,
     FlushFailures,
     GetHook,
-    HookApplied,
     HookProblems,
+    HooksApplied,
     HooksLoaded,
     ListHookProblems,
     ListHooks,
@@ -278,7 +278,7 @@ class HookListener(BrokerRole):
                     self._put({**document, "_id": hook_id}, account_id)
                 case HookWritten(hook_id, account_id, created):
                     if not self._is_known(event, hook_id):
-                        self._refresh(hook_id, account_id)
+                        self._refresh([(account_id, hook_id)])
                     if not created and account_id is not None:
                         self._flush(account_id, hook_id)
 
@@ -305,25 +305,39 @@ class HookListener(BrokerRole):
                 if any(fnmatchcase(path, reader) for reader in DOCUMENT_READERS):
                     self.send(peer.address, changed)
 
-    def _refresh(self, hook_id: str, account_id: str | None) -> None:
-        """Update this hook in the table from the store."""
+    def _refresh(self, hooks: Collection[tuple[str | None, str]]) -> None:
+        """Update these hooks, by the ids of the account and the hook, from the store."""
+        ids = [hook_id for _account_id, hook_id in hooks]
         try:
-            document = self._store.get(hook_id)
+            documents = self._store.get_many(ids)
         except StoreUnavailable as problem:
-            self.log.warning("store_unavailable", reason=str(problem), hook=hook_id)
-            self.after(RETRY_S, partial(self._refresh, hook_id, account_id))
+            self.log.warning("store_unavailable", reason=str(problem), hooks=ids)
+            self.after(RETRY_S, partial(self._refresh, hooks))
             return
         except StoreError as problem:  # Such as an id that no store has.
-            self.log.warning("hook_unreadable", reason=str(problem), hook=hook_id)
+            if len(hooks) > 1:  # The others are to be applied.
+                for hook in hooks:
+                    self._refresh([hook])
+            else:
+                self.log.warning("hook_unreadable", reason=str(problem), hooks=ids)
             return
-        if document is not None:
-            self._put(document, account_id)
-        elif account_id is not None:
-            self._refreshing.saw(hook_id, GONE)
-            self._gone(account_id, hook_id)
+        found: list[Hook] = []
+        for account_id, hook_id in hooks:
+            if (document := documents.get(hook_id)) is not None:
+                found += self._seen(document, account_id)
+            elif account_id is not None:
+                self._refreshing.saw(hook_id, GONE)
+                self._gone(account_id, hook_id)
+        for batch in cut(found, MAX_PUT, size_of):
+            self._loading.change(put=batch)
 
     def _put(self, document: Document, account_id: str | None) -> None:
         """Put the document's hook into the table if it is enabled, else remove it."""
+        if found := self._seen(document, account_id):
+            self._loading.change(put=found)
+
+    def _seen(self, document: Document, account_id: str | None) -> tuple[Hook, ...]:
+        """The document's hook, to be put into the table; none, and removed, if it is disabled."""
         its = document.get("pvt_account_id")
         account_id = its if isinstance(its, str) else account_id
         hook_id = document["_id"]
@@ -332,10 +346,9 @@ class HookListener(BrokerRole):
         if not is_enabled(document) or is_deleted(document):
             if account_id is not None:
                 self._gone(account_id, hook_id)
-            return
+            return ()
         hook = self._parser.stored(document)
-        if hook is not None:
-            self._loading.change(put=(hook,))
+        return () if hook is None else (hook,)
 
     def _put_many(self, documents: Iterable[Document], new: Collection[str]) -> None:
         """Put the documents' hooks into the table or remove them, with few messages to it.
@@ -418,10 +431,10 @@ class HookListener(BrokerRole):
         """Encrypt the secrets of a page of hooks with the newest key."""
         self._secrets.reencrypt(message, sender)
 
-    def receiveMsg_ApplyHook(self, message: ApplyHook, sender: ActorAddress) -> None:
-        """Apply a hook that another actor saved, without waiting for its change on the bus."""
-        self._refresh(message.hook_id, message.account_id)
-        self._replies.reply(sender, HookApplied(message.hook_id))
+    def receiveMsg_ApplyHooks(self, message: ApplyHooks, sender: ActorAddress) -> None:
+        """Apply hooks that another actor saved, without waiting for their changes on the bus."""
+        self._refresh(message.hooks)
+        self._replies.reply(sender, HooksApplied())
 
     def receiveMsg_Applied(self, message: Applied, _sender: ActorAddress) -> None:
         """A change is in effect."""

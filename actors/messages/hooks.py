@@ -56,18 +56,18 @@ class AddHook:
 
 
 @frozen
-class ApplyHook:
-    """To HookListener: apply a hook that was saved and published. -> `HookApplied`."""
+class ApplyHooks:
+    """To HookListener: apply hooks that were saved and published. -> `HooksApplied`.
 
-    account_id: str
-    hook_id: str
+    `hooks`: the ids of each one's account, and its own.
+    """
+
+    hooks: tuple[tuple[str, str], ...]
 
 
 @frozen
-class HookApplied:
-    """The hook is in effect on this node, or waiting for that timed out."""
-
-    hook_id: str
+class HooksApplied:
+    """The hooks are in effect on this node, or waiting for that timed out."""
 
 
 @frozen

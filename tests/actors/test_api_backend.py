@@ -11,8 +11,8 @@ from callboard.actors.api.backend import ActorBackend, Changed, Posted
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.thread import write_place
 from callboard.actors.messages import (
-    ApplyHook,
-    HookApplied,
+    ApplyHooks,
+    HooksApplied,
     NoAnswer,
     RefusedByActor,
 )
@@ -61,7 +61,7 @@ def backend(inbox):
     return ActorBackend(Settings(), Store(), "token", inbox, dict, str)
 
 
-@pytest.mark.parametrize("response", [HookApplied("h1"), NoAnswer("down"), RefusedByActor("no")])
+@pytest.mark.parametrize("response", [HooksApplied(), NoAnswer("down"), RefusedByActor("no")])
 def test_a_saved_hook_is_published_and_in_effect_before_the_response(backend, inbox, response):
     actor = Answering(inbox, response)
     backend.hook_saved(SAVED)
@@ -69,7 +69,7 @@ def test_a_saved_hook_is_published_and_in_effect_before_the_response(backend, in
     changed, asked = actor.taken
     assert changed == Changed((SAVED,))
     assert (asked.path, asked.message, asked.kind) == (
-        *(HOOK_LISTENER, ApplyHook("a1", "h1"), HookApplied),
+        *(HOOK_LISTENER, ApplyHooks((("a1", "h1"),)), HooksApplied),
     )
 
 

@@ -3,20 +3,19 @@
 import pytest
 
 from callboard.actors.hooks.changes import AppliedReplies
-from callboard.actors.messages import HookApplied
 from callboard.config.time_limits import APPLY_S
 
 
 class Waiting:
     def __init__(self):
         self.sent, self.barriers, self.timers = [], [], []
-        send = lambda to, reply: self.sent.append((to, reply.hook_id))  # noqa: E731
+        send = lambda to, reply: self.sent.append((to, reply))  # noqa: E731
         after = lambda seconds, call: self.timers.append((seconds, call))  # noqa: E731
         self.replies = AppliedReplies(send, after, self.barriers.append)
 
     def reply(self, *names):
         for name in names:
-            self.replies.reply(f"to {name}", HookApplied(name))
+            self.replies.reply(f"to {name}", name)
 
     @property
     def names(self):

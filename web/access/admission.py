@@ -113,7 +113,7 @@ class Admission:
         an unknown token is not, so that its response is 401.
         """
         client, most, account = self._client(request)
-        is_post = (request.method, request.url.path) == ("POST", POSTS)
+        is_post = (request.method, request.scope["path"]) == ("POST", POSTS)
         if is_post and client[0] != _ADDRESS and (reason := self.posts_refused()):
             raise broker_blocked(reason)
         try:
@@ -143,7 +143,7 @@ class Admission:
         if account_id is not None:
             return ("account", account_id), self.quotas.known(account_id).requests, account_id
         if token and hmac.compare_digest(token.encode(errors="replace"), self.admin_token.encode()):
-            match request.url.path.split("/"):
+            match request.scope["path"].split("/"):
                 case ["", "v2", "accounts", id, *_]:
                     return ("for", id), self.quotas.known(id).requests, id
             return ("admin", ""), ADMIN_SLOTS, None

@@ -13,7 +13,8 @@ from fastapi import Request
 from callboard.web.access.tokens import Caller
 from callboard.web.backend import NodeFacts
 from callboard.web.errors import ApiError
-from callboard.webhooks.events.event import WRITABLE_NESTING, too_deep
+from callboard.webhooks.events.event import WRITABLE_NESTING, brackets, too_deep
+from callboard.webhooks.values.exact_numbers import json_read, plain_json
 
 _ALWAYS_FINITE = 308
 """The most digits with which an integer always fits in a float."""
@@ -35,13 +36,22 @@ class RequestState:
     echoed_token: str = field(default="", repr=False)
     caller: Caller | None = None
     give_back_slot: Callable[[], None] = field(default=lambda: None, repr=False)
-    _parsed: Any = None
+    _parsed: dict[str, Any] | None = None
+    _is_exact: bool = False
 
     def envelope(self) -> dict[str, Any]:
         """The body's JSON object; empty without a body. Raises ApiError."""
+        return dict(self._read())
+
+    def exact(self) -> dict[str, Any]:
+        """The same, with its numbers as they are spelt (values/exact_numbers.py)."""
+        parsed = self._read()
+        return parsed if self._is_exact else json_read(self.body)
+
+    def _read(self) -> dict[str, Any]:
         if self._parsed is None:
-            self._parsed = _object(self.body)
-        return dict(self._parsed)
+            self._parsed, self._is_exact = _object(self.body)
+        return self._parsed
 
     def peek(self, key: str) -> Any:
         """A member of the envelope; None if the body has no envelope."""
@@ -79,18 +89,16 @@ def new_id() -> str:
     return f"{random.getrandbits(128):032x}"
 
 
-def _object(body: bytes) -> dict[str, Any]:
+def _object(body: bytes) -> tuple[dict[str, Any], bool]:
+    """The object, and whether its numbers are as they are spelt."""
     if not body.strip():
-        return {}
+        return {}, True
     try:
-        text = body.decode(json.detect_encoding(body))
-        parsed = json.loads(
-            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer
-        )
-        if "\\u" in text:  # a lone surrogate, which no store and no broker accepts
-            json.dumps(parsed, ensure_ascii=False).encode()
-        brackets = text.count("[") + text.count("{")
-        if brackets > WRITABLE_NESTING and too_deep(parsed, WRITABLE_NESTING):
+        try:
+            parsed, is_exact = plain_json(body), True
+        except ValueError:
+            parsed, is_exact = _unusual(body), False
+        if brackets(body) > WRITABLE_NESTING and too_deep(parsed, WRITABLE_NESTING):
             raise ValueError(f"it has more than {WRITABLE_NESTING} levels")
     except (ValueError, RecursionError) as problem:
         raise ApiError(
@@ -98,6 +106,14 @@ def _object(body: bytes) -> dict[str, Any]:
         ) from None
     if not isinstance(parsed, dict):
         raise ApiError(400, "parse_error", {"message": "the body is no JSON object"})
+    return parsed, is_exact
+
+
+def _unusual(body: bytes) -> Any:
+    text = body.decode(json.detect_encoding(body))
+    parsed = json.loads(text, parse_constant=_no_constant, parse_float=_finite, parse_int=_integer)
+    if "\\u" in text:  # a lone surrogate, which no store and no broker accepts
+        json.dumps(parsed, ensure_ascii=False).encode()
     return parsed
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from attrs import evolve, frozen
@@ -46,6 +47,7 @@ class Wrong:
         return max(0.0, self.last + pause - now)
 
 
+@lru_cache(MAX_REMEMBERED)
 def network_of(address: str) -> str:
     """The network that counts as one client: an IPv4 address, or the /64 of an IPv6 host."""
     try:

@@ -1,11 +1,14 @@
 """Applied to every request: its id, its body with a size and a time limit, its slot, its method."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
 import anyio.to_thread
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callboard.web.access.admission import Admission
@@ -23,8 +26,14 @@ BODY_S = 30
 PARSED_AT_ONCE = 65_536
 """A longer body, in bytes, is parsed in a thread, since the others would wait for it."""
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+Failed = Callable[[Request, Exception], Awaitable[Response]]
+
 ADMITTED = "/v2/"
 """The prefix of the paths that need a slot. The others use neither the store nor a thread."""
+
+
+_LENGTHS = {b"transfer-encoding", b"content-length"}
 
 
 class _TooLong(Exception):
@@ -57,14 +66,15 @@ class EnvelopeMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = id
-                # Responses hold what only the bearer of a token may see.
-                headers.setdefault("Cache-Control", "no-store")
+                headers = [*message["headers"], (b"x-request-id", id.encode())]
+                if not any(name == b"cache-control" for name, _value in headers):
+                    # Responses hold what only the bearer of a token may see.
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         try:
-            with anyio.fail_after(self._body_s):
+            async with asyncio.timeout(self._body_s):
                 body = await self._read(scope, receive)
         except (_Ambiguous, _TooLong, TimeoutError) as problem:
             error = self._refusal(problem)
@@ -104,8 +114,7 @@ class EnvelopeMiddleware:
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body. Raises _TooLong; _Ambiguous (RFC 9112, 6.1: the connection ends)."""
-        headers = Headers(scope=scope)
-        if "transfer-encoding" in headers and "content-length" in headers:
+        if {name for name, _value in scope["headers"]} >= _LENGTHS:
             raise _Ambiguous
         chunks = bytearray()
         while True:
@@ -172,6 +181,30 @@ class TunnelMiddleware:
         if len(state.body) <= PARSED_AT_ONCE:
             return state.peek("verb")
         return await anyio.to_thread.run_sync(state.peek, "verb")
+
+
+class DirectMiddleware:
+    """Calls the endpoint for POST to one path with the request alone. After all others.
+
+    The framework's search for the route and for the arguments costs as much as a whole post.
+    `failed`: the response to an exception, which it raises again if it is a defect.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, endpoint: Endpoint, failed: Failed) -> None:
+        self._app = app
+        self._path, self._endpoint, self._failed = path, endpoint, failed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or (scope["method"], scope["path"]) != ("POST", self._path):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._endpoint(request)
+        except Exception as error:  # noqa: BLE001 - a defect is raised again
+            response = await self._failed(request, error)
+        await response(scope, receive, send)
 
 
 class _Replay:

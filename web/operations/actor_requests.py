@@ -1,7 +1,11 @@
 """Asks actors on a client's behalf, and reads the client's arguments."""
 
 import asyncio
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -45,9 +49,9 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
     """Publish messages without a thread; returns how many found no queue. Raises ApiError 503."""
     state = request.app.state
     backend: Backend = state.backend
+    results: Results = state.results
     try:
-        done = asyncio.wrap_future(backend.publish(messages))
-        return (await asyncio.wait_for(done, state.publish_s)).unroutable
+        return (await results.of(backend.publish(messages))).unroutable
     except TimeoutError:
         silence = f"the broker did not answer within {state.publish_s:g} s"
         raise datastore_timeout(silence) from None
@@ -56,6 +60,69 @@ async def published(request: Request, messages: Sequence[tuple[str, str, bytes, 
             raise refused(refusal) from None
         told = {"message": "the broker did not take it", "cause": str(refusal)}
         raise ApiError(503, "broker_unreachable", told) from None
+
+
+class Results:
+    """The results of futures that another thread settles, for requests of one event loop.
+
+    Those of one moment wake the loop once, since each wake-up is a system call, and all requests
+    share one timer. `limit_s`: how long a request waits.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._settled: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
+        self._woken = False
+        self._waiting: deque[tuple[float, asyncio.Future[Any]]] = deque()  # by their deadlines
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def of(self, future: "Future[A]") -> A:
+        """The future's result. Raises TimeoutError; cancels it if the request stops waiting."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[A] = loop.create_future()
+        future.add_done_callback(partial(self._add, result))
+        self._waiting.append((loop.time() + self._limit_s, result))
+        if self._timer is None:
+            self._timer = loop.call_later(self._limit_s, self._look, loop)
+        try:
+            return await result
+        finally:
+            future.cancel()
+            while self._waiting and self._waiting[0][1].done():
+                self._waiting.popleft()
+            if self._timer is not None and not self._waiting:
+                self._timer.cancel()
+                self._timer = None
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        for deadline, result in self._waiting:
+            if deadline > loop.time():
+                self._timer = loop.call_at(deadline, self._look, loop)
+                return
+            if not result.done():
+                result.set_exception(TimeoutError())
+        self._timer = None
+
+    def _add(self, result: "asyncio.Future[Any]", future: "Future[Any]") -> None:
+        """Called in the thread that settles the future, or by `of` when it cancels it."""
+        if result.done():
+            return
+        self._settled.append((result, future))
+        if not self._woken:
+            self._woken = True
+            with suppress(RuntimeError):  # The loop is closed.
+                result.get_loop().call_soon_threadsafe(self._give)
+
+    def _give(self) -> None:
+        self._woken = False  # Before the first is taken: what is added from now on wakes again.
+        while self._settled:
+            result, future = self._settled.popleft()
+            if result.done():
+                continue
+            if error := future.exception():
+                result.set_exception(error)
+            else:
+                result.set_result(future.result())
 
 
 def check_members(data: Mapping[str, Any], known: Collection[str]) -> None:

@@ -4,14 +4,13 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 
 from callboard.adapters.broker.topic import matches
 from callboard.adapters.repositories.posted_events import Noted, PostedEvents
@@ -41,30 +40,23 @@ from callboard.web.errors import (
     over_rate,
 )
 from callboard.web.operations.actor_requests import bad_argument, check_members, member, published
-from callboard.webhooks.events.event import PoisonEvent, parse_event, too_deep
+from callboard.webhooks.events.event import (
+    MAX_NESTING,
+    PoisonEvent,
+    brackets,
+    parse_event,
+    too_deep,
+)
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.hooks.quotas import excess
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.hops import HOPS_HEADER, MAX_HOPS
 from callboard.webhooks.modules.posted_event import EXCHANGE, MAX_NAME, NAME, PostedEvent
 from callboard.webhooks.modules.samples import NoDirectory
-from callboard.webhooks.values.exact_numbers import ExactNumber, json_read
+from callboard.webhooks.values.exact_numbers import ExactNumber
 from callboard.webhooks.values.kazoo_names import gregorian_s
 
-
-class _DirectRoute(APIRoute):
-    """Calls its endpoint with the request alone.
-
-    To find the arguments of an endpoint costs the framework as much as a whole post.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See `APIRoute`."""
-        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return handler
-
-
-router = APIRouter(prefix=POSTS, tags=["posting"], route_class=_DirectRoute)
+router = APIRouter(prefix=POSTS, tags=["posting"])
 
 SWEEP_S = 60.0
 SWEEPS = 5
@@ -194,8 +186,7 @@ def _post_of(request: Request, caller: Caller, now: float) -> _Post:
     """The events in the request's body. Raises ApiError 400, 403; 413 for too many."""
     state = state_of(request)
     data = state.envelope().get("data")
-    # Once more, with its numbers as they are spelt (values/exact_numbers.py).
-    exact = json_read(state.body)["data"] if isinstance(data, dict | list) and data else None
+    exact = state.exact()["data"] if isinstance(data, dict | list) and data else None
     match exact:
         case dict():
             prefix, found = "", [exact]
@@ -208,10 +199,13 @@ def _post_of(request: Request, caller: Caller, now: float) -> _Post:
             told = 'the body must be {"data": {…}}, with an event or a list of events'
             raise ApiError(400, "parse_error", {"message": told})
     ids, hops = _ids(new_id(), len(found)), _hops(request)
+    may_be_deep = brackets(state.body) > MAX_NESTING
     events = [
-        evolve(_event(caller, members, id, now, prefix.format(number)), hops=hops)
+        _event(caller, members, id, now, prefix.format(number), may_be_deep=may_be_deep)
         for number, (id, members) in enumerate(zip(ids, found, strict=True))
     ]
+    if hops:
+        events = [evolve(event, hops=hops) for event in events]
     if len({event.account_id for event in events}) > 1:
         raise invalid_member("data", "error", "the events of a list must have one account")
     for number, event in enumerate(events):
@@ -239,7 +233,13 @@ def _ids(id: str, count: int) -> list[str]:
 
 
 def _event(
-    caller: Caller, members: Mapping[str, Any], id: str, now: float, prefix: str
+    caller: Caller,
+    members: Mapping[str, Any],
+    id: str,
+    now: float,
+    prefix: str,
+    *,
+    may_be_deep: bool,
 ) -> PostedEvent:
     """An event as it was posted. `prefix`: of its members' names in errors."""
     try:
@@ -247,7 +247,7 @@ def _event(
         check_members(data, _MEMBERS)
         name, account_id = _name(data), _account(caller, data)
         payload = member(data, "payload", dict)
-        if too_deep({"data": {"payload": payload}}):
+        if may_be_deep and too_deep({"data": {"payload": payload}}):
             raise invalid_member("payload", "error", "is nested too deep")
     except ApiError as error:
         if error.status == 400 and prefix:

@@ -119,7 +119,7 @@ def _payload(
         if too_deep({"data": {"payload": member(data, "payload", dict)}}):
             raise invalid_member("payload", "error", "is nested too deep")
         # Its numbers as they are spelt.
-        given: dict[str, Any] = json_read(state_of(request).body)["data"]["payload"]
+        given: dict[str, Any] = state_of(request).exact()["data"]["payload"]
         return "payload", given
     if "attempt_id" in data:
         return "attempt", _recorded(account, backend, data)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
-import orjson
 from attrs import field, frozen
 
 from callboard.webhooks.events.trace_context import TraceContext
-from callboard.webhooks.values.exact_numbers import json_read, numbers_are_plain
+from callboard.webhooks.values.exact_numbers import json_read
 
 MAX_INFLATED_BYTES = 16 * 1024 * 1024
 """Limits memory use: a gzip body that expands beyond this size is refused."""
@@ -111,12 +110,12 @@ def parse_event(
     if content_encoding is not None and content_encoding.lower() == "gzip":
         body = _inflate(body)
     try:
-        decoded = _decoded(body)
+        decoded = json_read(body)
     except (ValueError, RecursionError) as problem:
         raise PoisonEvent(f"the body is not JSON: {problem}") from None
     if not isinstance(decoded, dict):
         raise PoisonEvent(f"the body is a JSON {type(decoded).__name__}, not an object")
-    if body.count(b"{") + body.count(b"[") > MAX_NESTING and too_deep(decoded):
+    if brackets(body) > MAX_NESTING and too_deep(decoded):
         raise PoisonEvent(f"the body is nested deeper than {MAX_NESTING} levels")
     return Event(decoded, exchange, routing_key, message_id, trace, body, headers)
 
@@ -148,19 +147,6 @@ def whole_event(
     )
 
 
-def _decoded(body: bytes) -> Any:
-    """The decoded JSON: by orjson, else by `json`, which accepts more and explains errors.
-
-    Numbers keep their spelling (values/exact_numbers.py).
-    """
-    if numbers_are_plain(body):
-        try:
-            return orjson.loads(body)
-        except ValueError:  # A lone surrogate, a byte order mark, UTF-16; or no JSON at all.
-            pass
-    return json_read(body)
-
-
 def _inflate(body: bytes) -> bytes:
     try:
         with gzip.GzipFile(fileobj=BytesIO(body)) as stream:
@@ -170,6 +156,11 @@ def _inflate(body: bytes) -> bytes:
     if len(plain) > MAX_INFLATED_BYTES:
         raise PoisonEvent(f"the gzip body grows beyond {MAX_INFLATED_BYTES} bytes")
     return plain
+
+
+def brackets(body: bytes) -> int:
+    """At least as many as the objects and lists of this JSON: fewer are not nested deeper."""
+    return body.count(b"{") + body.count(b"[")
 
 
 def too_deep(value: Any, most: int = MAX_NESTING) -> bool:

@@ -8,10 +8,12 @@ from attrs import evolve
 from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import (
     Applied,
+    ApplyHooks,
     Barrier,
     ChangeHooks,
     DisableHook,
     EditHook,
+    HooksApplied,
     HooksLoaded,
     HooksRefreshed,
     LoadHooks,
@@ -316,3 +318,23 @@ def test_beside_kazoo_no_hook_is_disabled_unless_asked(
     (stored,) = servers.store.all("webhooks")
     assert stored["enabled"] is enabled
     assert ("pvt_disabled_message" in stored) is not enabled
+
+
+def test_hooks_that_another_actor_saved_are_put_into_the_table_together(hooks):
+    hooks.start()
+    hooks.load_all()
+    hooks.save(1, 2)
+    hooks.save(3, enabled=False)
+    hooks.table.take(ChangeHooks)
+    saved = tuple(("a", f"h{number:04}") for number in (1, 2, 3, 4))
+    hooks.table.say(hooks.actor, ApplyHooks(saved))
+    hooks.world.pass_time(0.1)
+    changes = hooks.table.take(ChangeHooks)
+    assert [[hook.id for hook in change.put] for change in changes if change.put] == [
+        ["h0001", "h0002"]
+    ]
+    assert [key for change in changes for key in change.remove] == [("a", "h0003"), ("a", "h0004")]
+    (barrier,) = hooks.table.take(Barrier)
+    hooks.table.say(hooks.actor, Applied(barrier.ticket))
+    hooks.world.pass_time(0.1)
+    assert hooks.table.take(HooksApplied) == [HooksApplied()]
