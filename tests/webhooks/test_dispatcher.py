@@ -419,6 +419,16 @@ def test_a_limit_that_is_raised_counts_from_now_on():
     assert items(made, 0.22) == ["3"]
 
 
+@pytest.mark.parametrize(("before", "after"), [(2.0, 10.0), (10.0, 2.0), (10.0, 10.0)])
+def test_after_a_change_of_rate_the_next_runs_at_the_faster_of_both(before, after):
+    made = dispatcher()
+    add(made, "1", options=Options(rate_per_s=before))
+    assert items(made) == ["1"]
+    add(made, "2", options=Options(rate_per_s=after))
+    assert items(made, 0.09) == []
+    assert items(made, 0.11) == ["2"]
+
+
 def test_a_limit_that_is_lifted_holds_nothing():
     made = dispatcher()
     add(made, "1", "2", options=Options(rate_per_s=0.001))
