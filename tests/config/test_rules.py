@@ -98,6 +98,7 @@ CASES = {
             "": (),
             "https://A.example/, http://b:8080,": ("https://a.example", "http://b:8080"),
             ("https://a",): ("https://a",),
+            "https://shop.mx/": ("https://shop.mx",),
         },
         ["ftp://a", "https://", "https://a/b", "https://u@a", 7, (7,)],
     ),

@@ -184,6 +184,7 @@ def test_spans_are_posted_to_the_path_for_traces_unless_the_endpoint_has_one():
 
     assert url("http://c:4318") == url("http://c:4318/") == "http://c:4318/v1/traces"
     assert url("https://c/otlp/v1/traces") == "https://c/otlp/v1/traces"
+    assert url("http://c:4318/traces/") == "http://c:4318/traces"
 
 
 def test_the_collectors_headers_are_read_by_name():

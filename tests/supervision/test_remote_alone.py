@@ -269,6 +269,16 @@ def test_a_silent_machine_is_asked_to_end_its_supervisor_and_taken_for_dead(conv
     assert len(world.made) == 2
 
 
+def test_a_machine_that_leaves_when_it_was_already_taken_for_dead_stays_as_ended(convention, world):
+    convention.joins("far")
+    convention.ready()
+    world.pass_time(11.2)
+    assert len(world.exits) == 1
+    convention.leaves("far")
+    assert convention.statuses() == {"far": "ended"}
+    assert [event["in_order"] for event in convention.events("machine_left")] == [False]
+
+
 def test_all_are_asked_to_stop_at_once(convention, world):
     for number, name in enumerate(("a", "b")):
         convention.joins(name)

@@ -437,6 +437,17 @@ def test_a_limit_that_is_lifted_holds_nothing():
     assert items(made) == ["2", "3"]
 
 
+@pytest.mark.parametrize("waiting", [(), ("waits",)])
+def test_the_end_of_a_limit_that_was_lifted_concerns_no_one(waiting):
+    made = dispatcher()
+    add(made, "1", *waiting, options=Options(rate_per_s=0.001))
+    ended(made, made.next(0), 0.01)
+    add(made, "2", now=0.02)
+    assert finished(made, 0.02) == [*waiting, "2"]
+    assert made.next(1001) is None
+    assert made.endpoints == 0
+
+
 # Memory
 
 

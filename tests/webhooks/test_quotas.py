@@ -88,6 +88,7 @@ def test_the_number_of_hooks():
         ({}, 2),
         ({"quotas": {"hooks": 7}}, 7),
         ({"quotas": {"hooks": "7"}}, 7),
+        ({"quotas": {"hooks": 1}}, 1),
         *(({"quotas": bad}, 2) for bad in ({"hooks": 0}, {"hooks": -1}, {"hooks": True}, [7], "7")),
         ({"quotas": {"hooks": {}, "unknown": 3}}, 2),
     ],
