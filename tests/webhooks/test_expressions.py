@@ -102,6 +102,8 @@ def test_it_results_in_what_the_library_results_in(text):
         ("to_number(' 5')", None),
         ("to_number('1e999')", None),
         ("to_number('" + "9" * 5000 + "')", None),
+        ("to_number('" + "0." + "9" * 399 + "')", None),
+        ("to_number('" + "0." + "9" * 398 + "')", 1.0),
         ('to_string(`"é"`)', "é"),
         ('to_string(`["é", 1.5]`)', '["é",1.5]'),
     ],
@@ -338,6 +340,15 @@ def test_an_expression_takes_these_units_and_may_take_no_fewer(text, units):
     assert work.left == 0
     with pytest.raises(TooMuchWork):
         compiled(text).of(SIZED, Work(units - 1))
+
+
+@pytest.mark.parametrize("name", ["sort_by", "min_by", "max_by"])
+def test_what_cannot_be_compared_is_named(name):
+    items = {"items": [{"a": 1}, {"a": "x"}]}
+    with pytest.raises(WrongType) as refused:
+        compiled(f"{name}(items, &a)").of(items, Work(1_000))
+    reason = f"{name} compares by strings, or by numbers, and has number and string"
+    assert str(refused.value) == reason
 
 
 def test_plain_steps_are_few_units():

@@ -76,3 +76,17 @@ def test_batches_sent_again_are_counted_until_they_are_confirmed():
     assert outbox.resent == 3
     outbox.confirmed(third)
     assert outbox.resent == 0
+
+
+def test_a_batch_that_was_taken_back_goes_on_counting():
+    outbox = filled(3)
+    outbox.next(0.0)
+    for time in (1.0, 2.0):
+        outbox.overdue(time, time)
+    outbox.take_back()
+    assert outbox.resent == 3
+    assert outbox.next(3.0) == (2, [0, 1])
+    assert outbox.resent == 3
+    assert outbox.next(3.0) == (3, [2])
+    outbox.confirmed(2)
+    assert outbox.resent == 0
