@@ -340,3 +340,17 @@ def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):
         assert [(event["event"], event["unheard"]) for event in world.logged] == [
             ("supervisor_lost", 4)
         ]
+
+
+def test_far_away_it_ends_where_it_has_never_heard_anything(monkeypatch):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with World() as world:
+        address = world.create(RemoteSupervisor)
+        spec = SupervisorSpec(heartbeat_s=1.0, hang_s=3.0)
+        start = Start("elsewhere/far", spec, 1, 1.0)
+        world.deliver(address, start, world.peer("above").address)
+        world.pass_time(3.9)
+        assert codes == []
+        world.pass_time(0.2)
+        assert codes == [70]

@@ -465,7 +465,7 @@ def test_a_hanging_child_is_ended_once(supervise, world):
     assert len(it.events("child_hangs")) == 1
 
 
-@pytest.mark.parametrize(("suspended_s", "ends"), [(30.0, 0), (1.2, 1)])
+@pytest.mark.parametrize(("suspended_s", "ends"), [(30.0, 0), (2.0, 0), (1.2, 1)])
 def test_what_was_suspended_itself_takes_no_child_for_silent(supervise, world, suspended_s, ends):
     """A supervisor that missed two checks cannot tell: heartbeats may wait to be read."""
     it = supervise(spec(*scripted("a"), hang_s=5.0, heartbeat_s=1.0))
