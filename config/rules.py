@@ -113,8 +113,8 @@ def text(allowed: str, pattern: str) -> Rule:
     return Rule(allowed, str, convert)
 
 
-def url(local: str, *remote: str) -> Rule:
-    """A URL: the scheme `local` needs no host, those of `remote` do."""
+def url(local: str | None, *remote: str) -> Rule:
+    """A URL: the scheme `local`, if there is one, needs no host, those of `remote` do."""
 
     def convert(written: Any) -> str:
         parts = urlsplit(_text(written))
@@ -128,7 +128,7 @@ def url(local: str, *remote: str) -> Rule:
     return Rule(f"a URL: {local}:// or {hosts}", str, convert)
 
 
-def cluster(local: str, *remote: str) -> Rule:
+def cluster(local: str | None, *remote: str) -> Rule:
     """The URLs of one cluster's servers as one text, separated by commas; or a URL of `local`.
 
     They are a list in TOML, separated by commas or blanks elsewhere.
@@ -149,7 +149,7 @@ def cluster(local: str, *remote: str) -> Rule:
 
 def clusters(*schemes: str) -> Rule:
     """Clusters: a list of URLs or of lists of them in TOML, separated by blanks elsewhere."""
-    one = cluster("", *schemes)
+    one = cluster(None, *schemes)
 
     def convert(written: Any) -> tuple[str, ...]:
         items: Iterable[Any] = written.split() if isinstance(written, str) else written

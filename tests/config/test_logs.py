@@ -208,6 +208,18 @@ def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capf
     assert capfd.readouterr() == ("", "")
 
 
+def test_structlog_is_configured_at_its_import_by_the_last_settings(monkeypatch):
+    finders = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", list(finders))
+    with monkeypatch.context() as missing:
+        missing.delitem(sys.modules, "structlog")
+        configure_logs(TEXT)
+        configure_logs(JSON)
+        assert len(sys.meta_path) == len(finders) + 1
+    configure_logs(TEXT)
+    assert sys.meta_path == finders
+
+
 @pytest.mark.parametrize("settings", [TEXT, JSON], ids=["text", "json"])
 def test_a_long_line_is_cut_to_what_a_pipe_takes_at_once(capfd, settings):
     configure_logs(settings)

@@ -38,7 +38,16 @@ CASES = {
             "amqp://h": "amqp://h",
             "amqps://u:p@h:1/x": "amqps://u:p@h:1/x",
         },
-        ["memory:", "amqp://", "http://h", "amqp://h:99999", "amqp://h/ x", "h", 7],
+        [
+            "memory:",
+            "amqp://",
+            "http://h",
+            "amqp://h:99999",
+            "amqp://h/ x",
+            "amqp://h/x\ty",
+            "h",
+            7,
+        ],
     ),
     "a URL: memory:// or amqp://user:password@host:port/…, or a list of such URLs": (
         rules.cluster("memory", "amqp"),
@@ -60,7 +69,7 @@ CASES = {
             "amqp://a,amqp://b amqp://c": ("amqp://a,amqp://b", "amqp://c"),
             (("amqp://a", "amqp://b"), "amqp://c"): ("amqp://a,amqp://b", "amqp://c"),
         },
-        ["http://a", "amqp://a http://b", 7, ((),)],
+        ["http://a", "amqp://a http://b", "://a", "://", "//a", 7, ((),)],
     ),
     "true, false or empty": (
         rules.flag_or_empty(),
@@ -98,6 +107,7 @@ CASES = {
             "": (),
             "https://A.example/, http://b:8080,": ("https://a.example", "http://b:8080"),
             ("https://a",): ("https://a",),
+            "https://shop.mx/": ("https://shop.mx",),
         },
         ["ftp://a", "https://", "https://a/b", "https://u@a", 7, (7,)],
     ),
@@ -135,6 +145,12 @@ def test_a_rule(allowed):
         with pytest.raises(ValueError) as problem:
             rule(written)
         assert str(problem.value) == f"must be {allowed}"
+
+
+@pytest.mark.parametrize("written", ["", {}, set(), None, 7, [{"a": 1}, "b"], [{"a": 3}]])
+def test_what_is_no_list_of_tables_is_refused(written):
+    with pytest.raises((TypeError, ValueError)):
+        rules.tables("tables", rules.whole(1, 2)).convert(written)
 
 
 def test_a_table_and_a_list_keep_their_values():

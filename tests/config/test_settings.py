@@ -184,6 +184,7 @@ def test_spans_are_posted_to_the_path_for_traces_unless_the_endpoint_has_one():
 
     assert url("http://c:4318") == url("http://c:4318/") == "http://c:4318/v1/traces"
     assert url("https://c/otlp/v1/traces") == "https://c/otlp/v1/traces"
+    assert url("http://c:4318/traces/") == "http://c:4318/traces"
 
 
 def test_the_collectors_headers_are_read_by_name():
@@ -249,3 +250,10 @@ def test_other_retry_steps_of_event_types_are_refused(written):
 def test_other_retry_steps_are_refused(written):
     with pytest.raises(ConfigError, match=r"retry_steps_s.*seconds above 0"):
         load(None, {"CALLBOARD_CONFIG": "/dev/null"}, {"delivery.retry_steps_s": written})
+
+
+@pytest.mark.parametrize("queue", ["callboard", "callboard.dry_run"])
+def test_a_dry_run_has_a_queue_of_its_own(queue):
+    amqp, dry = AmqpSettings(queue=queue), DeliverySettings(dry_run=True)
+    assert Settings(amqp=amqp, delivery=dry).amqp.queue == "callboard.dry_run"
+    assert Settings(amqp=amqp).amqp.queue == queue

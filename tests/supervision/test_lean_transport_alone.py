@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -218,7 +219,7 @@ def test_a_message_whose_time_is_over_has_failed(ends, strange, again):
         a.look()
         assert a.ended == []
         intent._quitTime = ExpirationTimer(0)
-        a.look()
+        a.look(2)
     assert a.ended == [("late", FAILED)]
 
 
@@ -376,3 +377,22 @@ def test_no_other_thread_sends_while_connections_change(ends, monkeypatch):
     a.handle = lambda _envelope: free.append(a.transport._exclusively_processing())
     turn(b, a, until=lambda: len(free) == 2)
     assert free == [False, True]
+
+
+def test_it_waits_for_another_thread_that_sends(ends):
+    a, b = ends()
+    b.send(a.address, 1)
+    turn(b, until=lambda: readable(a.transport.socket))
+    ended, found = [], []
+    a.handle = lambda _envelope: found.append(ended[:])
+
+    def end():
+        ended.append("the other")
+        a.transport._not_processing()
+
+    assert a.transport._exclusively_processing()
+    other = threading.Timer(0.05, end)
+    other.start()
+    turn(b, a, until=lambda: found)
+    other.join()
+    assert found == [["the other"]]

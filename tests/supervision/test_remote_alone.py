@@ -269,6 +269,16 @@ def test_a_silent_machine_is_asked_to_end_its_supervisor_and_taken_for_dead(conv
     assert len(world.made) == 2
 
 
+def test_a_machine_that_leaves_when_it_was_already_taken_for_dead_stays_as_ended(convention, world):
+    convention.joins("far")
+    convention.ready()
+    world.pass_time(11.2)
+    assert len(world.exits) == 1
+    convention.leaves("far")
+    assert convention.statuses() == {"far": "ended"}
+    assert [event["in_order"] for event in convention.events("machine_left")] == [False]
+
+
 def test_all_are_asked_to_stop_at_once(convention, world):
     for number, name in enumerate(("a", "b")):
         convention.joins(name)
@@ -330,3 +340,17 @@ def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):
         assert [(event["event"], event["unheard"]) for event in world.logged] == [
             ("supervisor_lost", 4)
         ]
+
+
+def test_far_away_it_ends_where_it_has_never_heard_anything(monkeypatch):
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    with World() as world:
+        address = world.create(RemoteSupervisor)
+        spec = SupervisorSpec(heartbeat_s=1.0, hang_s=3.0)
+        start = Start("elsewhere/far", spec, 1, 1.0)
+        world.deliver(address, start, world.peer("above").address)
+        world.pass_time(3.9)
+        assert codes == []
+        world.pass_time(0.2)
+        assert codes == [70]

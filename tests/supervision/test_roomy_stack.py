@@ -24,6 +24,10 @@ CALLS = 500
 PATHS = {1: "sweeper", 2: "level/sweeper", 3: "level/level/sweeper"}
 
 
+def test_a_frame_takes_256_kilobytes_and_no_more():
+    assert roomy.__code__.co_stacksize * 8 == 262_144
+
+
 @frozen
 class Swept:
     """From a Sweeper: the page faults at the worst depth."""

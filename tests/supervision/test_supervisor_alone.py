@@ -83,13 +83,13 @@ class Machine(World):
 class Supervised:
     """A supervisor with its owner; `path`: "" for the top of a tree."""
 
-    def __init__(self, world, spec, path="", actor=Supervisor, peers=()):
+    def __init__(self, world, spec, path="", actor=Supervisor, peers=(), heartbeat_s=0):
         self.world, self.spec = world, spec
         self.owner = world.peer("owner")
         self.address = world.create(actor)
         world.made.clear()
         known = {peer.path: peer for peer in peers}
-        start = Start(path, spec, incarnation=7, heartbeat_s=0, peers=known)
+        start = Start(path, spec, incarnation=7, heartbeat_s=heartbeat_s, peers=known)
         world.deliver(self.address, start, self.owner.address)
         self.settle()
 
@@ -383,9 +383,11 @@ def test_a_nested_supervisor_that_gave_up_says_why(supervise):
     assert it.events("supervisor_gave_up") == [
         {"actor": "top", "child": "top/n", "reason": "x ended too often"}
     ]
+    it.owner.received.clear()
     it.dies()
     it.ready()
-    it.owner.received.clear()
+    reports = it.owner.take(DirectoryReport)
+    assert reports[-1].peers["top/n"].because == "x ended too often"
     it.dies()
     it.ready()
     reports = it.owner.take(DirectoryReport)
@@ -463,7 +465,7 @@ def test_a_hanging_child_is_ended_once(supervise, world):
     assert len(it.events("child_hangs")) == 1
 
 
-@pytest.mark.parametrize(("suspended_s", "ends"), [(30.0, 0), (1.2, 1)])
+@pytest.mark.parametrize(("suspended_s", "ends"), [(30.0, 0), (2.0, 0), (1.2, 1)])
 def test_what_was_suspended_itself_takes_no_child_for_silent(supervise, world, suspended_s, ends):
     """A supervisor that missed two checks cannot tell: heartbeats may wait to be read."""
     it = supervise(spec(*scripted("a"), hang_s=5.0, heartbeat_s=1.0))
@@ -623,6 +625,30 @@ def test_its_own_supervisor_hears_of_those_below(supervise):
     assert set(report.peers) == {"up/a", "up/n"}
     it.dies(1)
     assert set(it.owner.take(DirectoryReport)[0].peers) == {"up/a"}
+
+
+def test_the_tree_above_shows_a_change_at_once(supervise):
+    it = supervise(spec(*scripted("a"), heartbeat_s=9), path="up", heartbeat_s=9)
+    it.owner.received.clear()
+    it.ready(pid=8)
+    (beat,) = it.owner.take(Heartbeat)
+    assert [(node.id, node.status, node.pid) for node in beat.stats["tree"].children] == [
+        ("a", "running", 8)
+    ]
+
+
+def test_a_tree_finds_its_nodes_by_their_paths():
+    def node(path, *children):
+        return TreeNode(path[-1:], path, "A", "", "running", 1, 2.0, 0, {}, children)
+
+    leaf, other = node("up/n/x"), node("up/n/y")
+    tree = node("up", node("up/m"), node("up/n", leaf, other))
+    assert tree.at("n/y") is other
+    assert tree.at("n").at("x") is leaf
+    for path in ("x", "n/z", "n/x/x", "n/", ""):
+        with pytest.raises(LookupError, match=f"no actor {path!r} in the tree"):
+            tree.at(path)
+    assert [each.path for each in tree.below()] == ["up/m", "up/n", "up/n/x", "up/n/y"]
 
 
 def test_those_below_a_supervisor_that_starts_are_known_already(supervise):

@@ -58,3 +58,12 @@ def test_the_holder_of_a_delivery_is_known_until_all_of_its_copies_are_settled()
     assert out.holder_of("b") is None
     out.lost(["2"])
     assert out.holder_of("c") is None
+
+
+def test_only_a_known_share_is_accepted():
+    out = ledger()
+    before = out.shares.on_the_way
+    assert not out.shares.accepted("of none")
+    assert out.shares.on_the_way == before
+    assert out.shares.accepted("2")
+    assert out.shares.on_the_way == before - 1

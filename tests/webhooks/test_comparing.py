@@ -60,6 +60,10 @@ def test_what_is_equal_by_value_is_equal(kazoo, ours):
         ({"body": "a=1", "type": FORM}, {"body": {"a": 1}}, ("body",)),
         ({"body": "[1]"}, {"body": "{}"}, ("body",)),
         ({"body": "one", "type": "text/plain"}, {"body": "two"}, ("body",)),
+        ({"body": "one", "type": "text/plain"}, {"body": "two", "type": "text/plain"}, ("body",)),
+        ({"body": "{broken"}, {"body": "{torn"}, ("body",)),
+        ({"body": "[" * 100_000}, {"body": "[" * 100_001}, ("body",)),
+        ({"body": "one…[cut]"}, {"body": "two…[cut]"}, ("body",)),
         ({"uri": "http://e.example/a"}, {"method": "put"}, ("method", "uri")),
     ],
 )

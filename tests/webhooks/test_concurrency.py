@@ -1,5 +1,6 @@
 """Who may have a slot: one that answers always finds one, however many hang."""
 
+import math
 from random import Random
 
 import pytest
@@ -146,3 +147,13 @@ def test_the_age_of_the_oldest_request_in_flight():
     assert (limiter.oldest_s("a", 8.0), limiter.oldest_s("b", 8.0)) == (3.0, 0.0)
     limiter.end(1, 8.0, True)
     assert limiter.oldest_s("a", 8.5) == 2.5
+
+
+@pytest.mark.parametrize(("took_s", "quick"), [(0.5, True), (1.0, True), (1.001, False)])
+def test_a_response_within_a_second_is_quick(took_s, quick):
+    limiter = ConcurrencyLimiter(8)
+    limiter.begin("a", 1, 0.0, "hook")
+    assert limiter.became_late(took_s) == ([] if quick else [(1, "hook")])
+    limiter.end(1, took_s, True)
+    assert limiter.quick_at("a") == (took_s if quick else -math.inf)
+    assert limiter.is_doubtful("a", took_s) is not quick

@@ -419,12 +419,33 @@ def test_a_limit_that_is_raised_counts_from_now_on():
     assert items(made, 0.22) == ["3"]
 
 
+@pytest.mark.parametrize(("before", "after"), [(2.0, 10.0), (10.0, 2.0), (10.0, 10.0)])
+def test_after_a_change_of_rate_the_next_runs_at_the_faster_of_both(before, after):
+    made = dispatcher()
+    add(made, "1", options=Options(rate_per_s=before))
+    assert items(made) == ["1"]
+    add(made, "2", options=Options(rate_per_s=after))
+    assert items(made, 0.09) == []
+    assert items(made, 0.11) == ["2"]
+
+
 def test_a_limit_that_is_lifted_holds_nothing():
     made = dispatcher()
     add(made, "1", "2", options=Options(rate_per_s=0.001))
     assert items(made) == ["1"]
     add(made, "3")
     assert items(made) == ["2", "3"]
+
+
+@pytest.mark.parametrize("waiting", [(), ("waits",)])
+def test_the_end_of_a_limit_that_was_lifted_concerns_no_one(waiting):
+    made = dispatcher()
+    add(made, "1", *waiting, options=Options(rate_per_s=0.001))
+    ended(made, made.next(0), 0.01)
+    add(made, "2", now=0.02)
+    assert finished(made, 0.02) == [*waiting, "2"]
+    assert made.next(1001) is None
+    assert made.endpoints == 0
 
 
 # Memory

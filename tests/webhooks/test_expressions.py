@@ -102,6 +102,8 @@ def test_it_results_in_what_the_library_results_in(text):
         ("to_number(' 5')", None),
         ("to_number('1e999')", None),
         ("to_number('" + "9" * 5000 + "')", None),
+        ("to_number('" + "0." + "9" * 399 + "')", None),
+        ("to_number('" + "0." + "9" * 398 + "')", 1.0),
         ('to_string(`"é"`)', "é"),
         ('to_string(`["é", 1.5]`)', '["é",1.5]'),
     ],
@@ -265,6 +267,88 @@ def test_each_function_that_looks_at_all_members_counts_them(name):
     work = Work(1_000_000)
     compiled(calls[name].format(name)).of(lists, work)
     assert 1_000_000 - work.left >= 2_000
+
+
+SIZED = {
+    "text": "x" * 320,
+    "short": "y" * 160,
+    "glue": "-" * 16,
+    "texts": ["t" * 16] * 32,
+    "numbers": list(range(32)),
+    "object": {f"key {n:012}": n for n in range(10)},
+    "lists": [[1, 2]] * 8,
+}
+UNITS = {
+    # A step is a unit: each name, literal, operator and member of a list in brackets.
+    "@": 1,
+    "!text": 2,
+    "text || short": 3,
+    "missing && short": 3,
+    "[text, short]": 3,
+    "{a: text, b: short}": 5,
+    "texts[0]": 3,
+    # 16 characters of texts that are compared are one.
+    "text == text": 3 + 20,
+    "text == short": 3,
+    "text < text": 3 + 20,
+    "text < short": 3 + 10,
+    # A member that is looked at is one, and each step taken for it.
+    "texts == texts": 3 + 32 + 32,
+    "texts == numbers": 3 + 32,
+    "object == object": 3 + 10,
+    "texts[1:]": 4 + 32 + 31,
+    "texts[*].a": 2 + 32,
+    "object.*": 2 + 10,
+    "numbers[?@ < `99`].a": 2 + 32 * (3 + 1),
+    "lists[]": 3 + 8 + 16 + 16,
+    # A call is five more steps, and looks at each member for its type, where that matters.
+    "length(texts)": 7,
+    "type(texts)": 7,
+    "sum(numbers)": 7 + 32,
+    "avg(numbers)": 7 + 32,
+    "join(glue, texts)": 8 + 32 + (32 + 32) + 32,
+    "reverse(texts)": 7 + 32,
+    "reverse(text)": 7 + 20,
+    "contains(texts, 'x')": 8 + 32,
+    "contains(texts, glue)": 8 + 32 + 32,
+    "contains(text, 'x')": 8 + 1 + 20,
+    "keys(object)": 7 + 10,
+    "values(object)": 7 + 10,
+    "merge(object, object)": 8 + 20,
+    "map(&a, texts)": 7 + 32,
+    "map(&!a, texts)": 7 + 32 * 2,
+    # What compares all members takes six rounds for 32 of them.
+    "min(numbers)": 7 + 32 + 6 * 32,
+    "max(numbers)": 7 + 32 + 6 * 32,
+    "sort(numbers)": 7 + 32 + 6 * 32,
+    "sort(texts)": 7 + 2 * 32 + 6 * (32 + 32),
+    "sort_by(numbers, &@)": 7 + 32 + 6 * 32,
+    "min_by(texts, &@)": 7 + 32 + 6 * (32 + 32),
+    "max_by(numbers, &@)": 7 + 32 + 6 * 32,
+    # What is written as text is looked at with all its members and their names.
+    "to_string(text)": 7,
+    "to_string(numbers)": 7 + 33 + 32,
+    "to_string(texts)": 7 + 33 + 2 * 32,
+    "to_string(object)": 7 + 11 + (10 + 10) + 10,
+}
+
+
+@pytest.mark.parametrize(("text", "units"), UNITS.items())
+def test_an_expression_takes_these_units_and_may_take_no_fewer(text, units):
+    work = Work(units)
+    compiled(text).of(SIZED, work)
+    assert work.left == 0
+    with pytest.raises(TooMuchWork):
+        compiled(text).of(SIZED, Work(units - 1))
+
+
+@pytest.mark.parametrize("name", ["sort_by", "min_by", "max_by"])
+def test_what_cannot_be_compared_is_named(name):
+    items = {"items": [{"a": 1}, {"a": "x"}]}
+    with pytest.raises(WrongType) as refused:
+        compiled(f"{name}(items, &a)").of(items, Work(1_000))
+    reason = f"{name} compares by strings, or by numbers, and has number and string"
+    assert str(refused.value) == reason
 
 
 def test_plain_steps_are_few_units():

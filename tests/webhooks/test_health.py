@@ -1,6 +1,7 @@
 """The rules of readiness, each to its edge."""
 
 import pytest
+from attrs import evolve
 
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.health import KINDS, Child, Problem, State, Watch, machines
@@ -20,6 +21,7 @@ GAUGES = {
     (catalog.HOOKS_LOADED.name, ("hook_table",)): 1,
     (catalog.HOOKS_LOADED.name, ("responders/channel_create",)): 1,
 }
+WITHOUT_HOOKS = {key: value for key, value in GAUGES.items() if "hooks_loaded" not in key[0]}
 
 
 def state(children=CHILDREN, age_s=1.0, reported=REPORTED, store="", counters=None, **gauges):
@@ -148,6 +150,14 @@ def test_a_tree_that_has_never_answered_is_one_problem_over_time():
     found(State(), NOW, watch=watch)
     (tree, *_others) = found(State(tree_age_s=30.0), NOW + 20, watch=watch)
     assert tree == Problem("tree", "the top supervisor has not answered for 30 s", NOW)
+
+
+def test_hooks_that_are_not_there_are_one_problem_however_it_is_known():
+    watch = Watch()
+    (none,) = found(evolve(state(), gauges=WITHOUT_HOOKS), NOW, watch=watch)
+    assert none == Problem("hooks", "no actor has hooks yet", NOW)
+    (some,) = found(state(HOOKS_LOADED={"hook_table": 0}), NOW + 5, watch=watch)
+    assert some == Problem("hooks", "hooks are not loaded in hook_table", NOW)
 
 
 def test_an_actor_whose_progress_stays_the_same_stands_still():

@@ -12,6 +12,7 @@ from callboard.webhooks.values.json_values import (
     as_text,
     identical,
     is_true,
+    joined,
     same,
     value_at,
 )
@@ -208,3 +209,20 @@ def test_a_number_of_thousands_of_digits_is_no_index():
     assert value_at([["a"]], ["0", "0" * 17 + "0"]) == "a"
     assert value_at(["a"], ["1" * 5000], "none") == "none"
     assert value_at(["a"], ["1"], "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("members", "made"),
+    [
+        ([], b""),
+        (["a", [0, 255, ["b"]]], b"a\x00\xffb"),
+        (["é", "\ud800"], b"\xc3\xa9?"),
+        ([-1], None),
+        ([256], None),
+        ([1.0], None),
+        ([True], None),
+        (["a", [None]], None),
+    ],
+)
+def test_a_list_is_joined_as_erlang_does(members, made):
+    assert joined(members) == made

@@ -1,6 +1,6 @@
 """Items on their way to an actor that is to keep them."""
 
-from callboard.webhooks.acknowledgement.outbox import Outbox
+from callboard.webhooks.acknowledgement.outbox import Outbox, cut
 
 
 def filled(count, most_batches=2):
@@ -38,6 +38,22 @@ def test_a_batch_ends_with_the_item_that_makes_it_large():
     assert outbox.next(0.0) == (1, ["ab", "cd"])
 
 
+def test_items_without_a_size_are_counted_only():
+    outbox = Outbox(3, most_bytes=2)
+    for item in range(4):
+        outbox.add(item)
+    assert [outbox.next(0.0), outbox.next(0.0)] == [(1, [0, 1, 2]), (2, [3])]
+
+
+def test_by_default_a_batch_ends_with_the_item_that_makes_it_a_megabyte():
+    assert list(cut([999_999, 1, 5], 10, size=int)) == [(999_999, 1), (5,)]
+    outbox = Outbox(10, size=int)
+    for item in (1_000_000, 999_999, 1, 5):
+        outbox.add(item)
+    batches = [outbox.next(0.0)[1] for _batch in range(3)]
+    assert batches == [[1_000_000], [999_999, 1], [5]]
+
+
 def test_overdue_batches_are_told_once_in_a_while():
     outbox = filled(3)
     outbox.next(0.0)
@@ -59,4 +75,18 @@ def test_batches_sent_again_are_counted_until_they_are_confirmed():
     outbox.settled(second, lambda item: item == "b")
     assert outbox.resent == 3
     outbox.confirmed(third)
+    assert outbox.resent == 0
+
+
+def test_a_batch_that_was_taken_back_goes_on_counting():
+    outbox = filled(3)
+    outbox.next(0.0)
+    for time in (1.0, 2.0):
+        outbox.overdue(time, time)
+    outbox.take_back()
+    assert outbox.resent == 3
+    assert outbox.next(3.0) == (2, [0, 1])
+    assert outbox.resent == 3
+    assert outbox.next(3.0) == (3, [2])
+    outbox.confirmed(2)
     assert outbox.resent == 0

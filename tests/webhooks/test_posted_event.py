@@ -37,6 +37,20 @@ def test_the_payload_has_what_receivers_of_standard_webhooks_expect():
     }
 
 
+@pytest.mark.parametrize(("hops", "header"), [(0, {}), (1, {"Hops": 1}), (5, {"Hops": 5})])
+def test_the_message_has_headers_like_kazoos(hops, header):
+    event = PostedEvent("e1", "order.paid", ACCOUNT, 63_900_000_000, {"order": 17}, hops)
+    assert event.routing_key == "order.paid"
+    assert json.loads(event.body) == header | {
+        "Event-Category": "callboard",
+        "Event-Name": "order.paid",
+        "Msg-ID": "e1",
+        "Account-ID": ACCOUNT,
+        "Timestamp": 63_900_000_000,
+        "Data": {"order": 17},
+    }
+
+
 @pytest.mark.parametrize(
     ("fields", "fires"),
     [

@@ -77,8 +77,13 @@ def test_a_hook_of_any_size_may_be_disabled():
 
 def test_the_number_of_hooks():
     check_count(1, SMALL)
-    with pytest.raises(QuotaExceeded, match=r"the account has 2 hooks: quotas\.hooks allows 2"):
-        check_count(2, SMALL)
+    with pytest.raises(
+        QuotaExceeded, match=r"the account has 2 hooks: quotas\.hooks allows 2"
+    ) as no:
+        check_count(2, SMALL, "a")
+    found = no.value.excess
+    assert (found.subject, found.setting, found.limit) == ("hooks", "quotas.hooks", 2)
+    assert found.account_id == "a"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +93,7 @@ def test_the_number_of_hooks():
         ({}, 2),
         ({"quotas": {"hooks": 7}}, 7),
         ({"quotas": {"hooks": "7"}}, 7),
+        ({"quotas": {"hooks": 1}}, 1),
         *(({"quotas": bad}, 2) for bad in ({"hooks": 0}, {"hooks": -1}, {"hooks": True}, [7], "7")),
         ({"quotas": {"hooks": {}, "unknown": 3}}, 2),
     ],

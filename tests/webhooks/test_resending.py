@@ -158,3 +158,10 @@ def test_a_letter_that_somebody_has_damaged_is_refused(missing):
     del letter[missing]
     with pytest.raises(NotRepeatable):
         of_letter(letter)
+
+
+@pytest.mark.parametrize("reference", ["", "no 7"])
+def test_the_reference_is_that_of_the_first_delivery(reference):
+    delivery = evolve(first(), reference=reference)
+    for once in (letter_of, by_attempt):
+        assert again(once(delivery), HOOK).reference == reference

@@ -7,6 +7,7 @@ from callboard.webhooks.hooks.schema import SCHEMA, schema_update
 def test_absent_it_is_made():
     made = schema_update(None, "apps@one", 100)
     assert (made["_id"], made["pvt_created"], made["pvt_modified"]) == ("webhooks", 100, 100)
+    assert made["$schema"] == "http://json-schema.org/draft-04/schema#"
     assert {key: made[key] for key in SCHEMA} == SCHEMA
 
 

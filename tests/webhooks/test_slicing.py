@@ -5,6 +5,7 @@ import json
 import pytest
 
 from callboard.webhooks.deliveries.delivery import FanOut
+from callboard.webhooks.deliveries.shaping import Shaping
 from callboard.webhooks.deliveries.slicing import FanOuts, made_or_refused
 from callboard.webhooks.events.event import Event
 from callboard.webhooks.modules.protocol import Firing
@@ -145,6 +146,14 @@ def test_from_20000_in_all_on_each_account_gets_one_slice(slicing):
     assert lengths(slicing.all()) == [100]
 
 
+def test_exactly_20000_are_the_most_in_all(slicing):
+    slicing.begin("e", *(one for n in range(10) for one in of(f"a{n}", 2000 - 2 * (n == 0))))
+    assert sum(lengths(slicing.all())) == 19_998
+    for number, slices in enumerate(([1], [1], [])):
+        slicing.begin(f"new {number}", *of("new", 1))
+        assert lengths(slicing.all()) == slices
+
+
 def test_exactly_64_megabytes_are_the_most_in_all(slicing):
     for number in range(63):
         slicing.begin(f"e{number}", *of(f"a{number // 8}", 1), size=1_000_000)
@@ -204,6 +213,14 @@ def test_the_bytes_of_payloads_are_known_as_they_are_encoded():
         body = one.make(hook()).body
         assert one.encoded_bytes == len(body) == 12
     assert fan(hook(), size=BARE + 7).encoded_bytes == 7
+
+
+def test_the_work_of_transforms_counts_as_eight_bytes_a_unit():
+    event, firing = Event({}), Firing("a", "object", {"a": 1})
+    shaping = Shaping(event, "object", "a", firing.payload)
+    one = FanOut(event, "object", firing, [hook()], None, shaping=shaping)
+    shaping.work = 125
+    assert one.encoded_bytes == 1000
 
 
 def test_what_fails_to_be_finished_changes_nothing(slicing):

@@ -1,5 +1,7 @@
 import random
 
+import pytest
+
 from callboard.webhooks.metrics.tally import Distribution, FigureSet
 from callboard.webhooks.metrics.totals import Totals, grown
 
@@ -68,10 +70,11 @@ def test_one_that_has_ended_is_not_waited_for_but_its_successor_is():
     assert totals.reported({"a": 2}) == frozenset()
 
 
-def test_what_happened_before_it_was_first_told_here_is_known_apart():
+@pytest.mark.parametrize("first", [2, 40])
+def test_what_happened_before_it_was_first_told_here_is_known_apart(first):
     totals = Totals()
-    totals.take(("a", 1), 40, counted(1000, 0, 5, 5))
-    totals.take(("a", 1), 41, counted(1003, 0, 6, 5))
+    totals.take(("a", 1), first, counted(1000, 0, 5, 5))
+    totals.take(("a", 1), first + 1, counted(1003, 0, 6, 5))
     totals.take(("b", 1), 1, counted(7, 0, 1, 1))
     counters, distributions = totals.since_begin()
     assert (totals.counters[COUNT], counters[COUNT]) == (1010, 10)

@@ -130,6 +130,18 @@ def test_its_items_take_no_room_from_the_others_and_its_errors_open_only_its_cir
     assert not circuits.is_closed(SIDE)
 
 
+def test_items_that_wait_leave_their_room_to_the_others_when_their_hook_gets_into_trouble():
+    made, _circuits = dispatcher(in_flight=8, waiting=2)
+    answered(made, "bad", False, 1.0)
+    answered(made, "good", True, 2.0)
+    add(made, "bad", 1, now=3.0)
+    turn = made.next(3.0)
+    assert add(made, "bad", 2, 3, now=3.0) == [None, None]
+    made.done(turn, 3.0, False)
+    assert add(made, "good", 4, 5, 6, now=3.0) == [None, None, "full"]
+    assert add(made, "bad", 7, now=3.0) == ["full"]
+
+
 def test_it_is_among_the_others_again_after_a_quick_response():
     made, _circuits = dispatcher(in_flight=8)
     in_trouble(made)

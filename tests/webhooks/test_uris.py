@@ -14,6 +14,8 @@ from callboard.adapters.http.target import UrlRefusedError, target_of
 from callboard.config.logs import logger
 from callboard.webhooks.hooks.uris import uri_fault
 
+LONGEST = ".".join(["a" * 62] * 4) + ".a"
+"""The longest name of a host: 253 characters."""
 NOWHERE = [
     ("http://hooks.example:0/", "port 0 is no port"),
     ("http://hooks.example:000/", "port 0 is no port"),
@@ -27,6 +29,8 @@ NOWHERE = [
     ("http://a~b/", "other characters than letters"),
     (f"http://{'a' * 64}.example/", "has 64 characters: 63 are allowed"),
     (f"http://{'.'.join(['a' * 60] * 5)}/", "has 304 characters: 253 are allowed"),
+    (f"http://{LONGEST}a/", "has 254 characters: 253 are allowed"),
+    (f"http://{LONGEST}a./", "has 254 characters: 253 are allowed"),
 ]
 """They name no endpoint, and are not sent even if they are stored."""
 
@@ -136,3 +140,8 @@ def test_a_usual_url_has_the_target_that_requests_prepares(url):
     parts = parse_url(prepared.url)
     expected = (parts.scheme, parts.host, parts.port, parts.request_uri)
     assert (found.scheme, found.host, found.port, found.path) == expected
+
+
+@pytest.mark.parametrize("host", [LONGEST, f"{LONGEST}.", "a" * 63, f"{'a' * 63}."])
+def test_the_longest_names_are_allowed(host):
+    assert uri_fault(f"http://{host}/") is None

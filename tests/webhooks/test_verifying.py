@@ -73,6 +73,11 @@ def test_age_counts_within_the_tolerance():
     assert verify(KEYS, signed(at=NOW - 300), b"{}", NOW) is Verdict.OK
     assert verify(KEYS, signed(at=NOW - 301), b"{}", NOW) is Verdict.TOO_OLD
     assert verify(KEYS, signed(at=NOW + 301), b"{}", NOW) is Verdict.TOO_NEW
+    assert verify(KEYS, signed(at=999_999_999_999), b"{}", NOW) is Verdict.TOO_NEW
+
+
+def test_a_timestamp_of_more_than_twelve_digits_is_none():
+    assert verify(KEYS, signed(at=1_000_000_000_000), b"{}", NOW) is Verdict.WRONG
 
 
 @given(st.dictionaries(st.sampled_from(sorted(signed())), st.text()), st.binary())

@@ -33,7 +33,8 @@ class BatchLedger:
 
     def holder_of(self, id: str) -> Holder | None:
         """The deliverer that holds a copy of this delivery, if one does."""
-        return self._holders.get(id, (None, 0))[0]
+        held = self._holders.get(id)
+        return held[0] if held else None
 
     def settled(self, name: str, tags: Iterable[int]) -> list[int]:
         """Record that a deliverer has settled tags of a share; returns those that were open."""

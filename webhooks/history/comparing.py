@@ -141,7 +141,7 @@ def _members(one: Request, other: Request) -> tuple[str, ...]:
 def _of_bodies(one: str, other: str) -> list[str]:
     try:
         left, right = json.loads(one), json.loads(other)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ["body"]
     if isinstance(left, list) and isinstance(right, list):  # A form.
         pairs = Counter(map(tuple, left)), Counter(map(tuple, right))

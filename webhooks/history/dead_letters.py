@@ -123,7 +123,7 @@ def _letter(identity: Any, kind: str, reason: str, now_unix_s: float, node: str)
     now = gregorian_s(now_unix_s)
     text = json.dumps(identity, sort_keys=True)
     return {
-        "_id": hashlib.blake2b(text.encode(errors="replace"), digest_size=16).hexdigest(),
+        "_id": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(),
         "pvt_type": TYPE,
         "pvt_created": now,
         "pvt_modified": now,

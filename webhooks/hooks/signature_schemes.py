@@ -26,7 +26,7 @@ _DIGESTS = {"hmac-sha256": "sha256", "hmac-sha512": "sha512", "hmac-sha1": "sha1
 RESERVED_HEADERS = frozenset(
     {
         # They belong to one connection or to the transport (RFC 9110, 7.6.1; RFC 9112, 6).
-        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"),
+        *("connection", "keep-alive", "te", "trailer", "transfer-encoding"),
         *("upgrade", "content-length", "content-encoding", "expect", "host", "accept-encoding"),
         # Callboard sets them: content, hook and account, and signatures.
         *("content-type", "x-hook-id", "x-account-id", "traceparent", "tracestate"),

@@ -22,3 +22,8 @@ def test_it_does_what_it_says(fire, hook, directory):
     assert fire(MODULE, TOLD | {"Event-Name": "other"}, hook("skel")) == {}
     assert MODULE.firing(Event({"What": "a thing"}), directory) is None
     assert MODULE.modifiers(directory) == {}
+
+
+def test_it_is_bound_to_all_messages_of_its_exchange():
+    assert [exchange.name for exchange in MODULE.exchanges] == ["skel"]
+    assert MODULE.bindings == (("skel", "skel.*"),)
