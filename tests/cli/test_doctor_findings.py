@@ -5,12 +5,15 @@ import resource
 import socket
 import sys
 import threading
+import tomllib
 from ipaddress import ip_network
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from attrs import evolve
 from cryptography.fernet import Fernet
+from packaging.requirements import Requirement
 
 from callboard.actors.messages import Health
 from callboard.adapters.keys.api_token import admin_token
@@ -445,11 +448,17 @@ def test_tracing_without_its_libraries(monkeypatch):
     assert lacking.mend == "pip install '.[tracing]' in a checkout of Callboard"
 
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
 def test_the_libraries():
     (found,) = installation.libraries()
     assert (found.name, found.result) == ("libraries", OK)
     assert found.what.startswith("callboard 0.")
-    assert ", attrs " in found.what
+    for needed in tomllib.loads(PROJECT.read_text())["project"]["dependencies"]:
+        requirement = Requirement(needed)
+        is_needed = requirement.marker is None or requirement.marker.evaluate()
+        assert (f", {requirement.name} " in found.what) is is_needed, needed
     assert "sphinx" not in found.what  # of an extra
 
 
