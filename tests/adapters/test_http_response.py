@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from callboard.adapters.http.response import (
     BadResponseError,
+    ChunkedBody,
     HttpResponse,
     plain_head,
     read_response,
@@ -195,3 +196,31 @@ def test_an_answer_in_chunks_is_the_last_if_it_might_be_read_otherwise(head, kee
     """RFC 9112, 6.1: it also has a length, or is of HTTP/1.0, which has no chunks."""
     read = answer([head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"])
     assert (read.response.body, read.keep) == (b"abc", keep)
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "after", "in_all"),
+    [
+        (b"1\r\nx\r\n0\r\nX: ", b"a", b"\r\n\r\n", 7),  # a trailer and the last line
+        (b"1;", b"a", b"\r\nx\r\n0\r\n\r\n", 4),  # an extension and the last chunk
+        (b"1;aa\r\nx\r\n0;", b"a", b"\r\n\r\n", 7),  # extensions of two chunks
+    ],
+)
+def test_chunks_may_have_64_kib_beside_their_data(before, unit, after, in_all):
+    """RFC 9112, 7.1.1: a recipient limits the length of extensions; likewise of trailers."""
+    room = 64 * 1024 - in_all
+    body = ChunkedBody(100)
+    assert not body.feed(before + unit * room + after)
+    assert (bytes(body.body), body.ended) == (b"x", True)
+    with pytest.raises(BadResponseError, match="too long"):
+        ChunkedBody(100).feed(before + unit * (room + 1) + after)
+
+
+def test_what_follows_chunks_is_seen_and_a_longer_body_is_cut():
+    whole = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
+    body = ChunkedBody(13)
+    assert body.feed(whole + b"H")
+    assert (bytes(body.body), body.ended, body.cut) == (b"abc0123456789", True, False)
+    cut = ChunkedBody(12)
+    cut.feed(whole)
+    assert (bytes(cut.body), cut.ended, cut.cut) == (b"abc012345678", False, True)
