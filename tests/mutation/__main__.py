@@ -39,6 +39,10 @@ CHEAP_S = 0.3
 CONTROLLED = 25
 """One of so many is also run without its change."""
 HELD = {
+    "adapters": (
+        "tests/adapters/test_http_policy.py::"
+        "test_ports_of_other_protocols_are_not_called_and_those_of_web_servers_are",
+    ),
     "web": (
         "tests/web/test_openapi.py::test_the_document_is_as_it_was",
         "tests/web/test_events.py::test_samples_are_shown_as_developers_know_them",
