@@ -34,6 +34,7 @@ from callboard.adapters.http.connection import (
     QUICK_S,
     Exchange,
     GuardedAdapter,
+    TimedSocket,
     tls_context,
 )
 from callboard.adapters.http.curl import CurlTransport
@@ -708,6 +709,24 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
         EXCHANGE.reset(token)
     adapter.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
+
+
+def test_a_request_that_is_not_taken_ends_in_time():
+    """Its peer reads nothing, and the buffers of the kernel are full."""
+    ours, peer = socket.socketpair()
+    timed = TimedSocket(fileno=ours.detach())
+    exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 0.1, 10_000)
+    token = EXCHANGE.set(exchange)
+    try:
+        with pytest.raises(TimeoutError):
+            timed.sendall(bytes(50_000_000))
+        assert time.monotonic() >= exchange.deadline
+        with pytest.raises(TimeoutError, match="the deadline has passed"):
+            timed.sendall(b"more")
+    finally:
+        EXCHANGE.reset(token)
+        timed.close()
+        peer.close()
 
 
 def test_an_endpoint_whose_connections_were_given_up_is_called_again(ca_bundle):
