@@ -185,6 +185,28 @@ def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, kee
 
 
 @pytest.mark.parametrize(
+    ("version", "options", "keep"),
+    [
+        (b"1", b"", True),
+        (b"1", b"Connection: keep-alive", True),
+        (b"1", b"Connection: Close", False),
+        (b"1", b"Connection: x, close", False),
+        (b"1", b"Connection: closed", True),
+        (b"0", b"", False),
+        (b"0", b"Connection: Keep-Alive", True),
+        (b"0", b"Connection: x , keep-alive", True),
+        (b"0", b"Connection: close", False),
+    ],
+)
+def test_a_connection_lasts_by_its_version_and_options(version, options, keep):
+    """RFC 9112, 9.3; also of a head that is repeated, which is not plain."""
+    for more in (b"", b"Server: a\r\nServer: b\r\n"):
+        head = b"HTTP/1." + version + b" 200 OK\r\n" + options + (b"\r\n" if options else b"")
+        read = answer([head + more + b"Content-Length: 3\r\n\r\nabc"])
+        assert (read.response.body, read.keep) == (b"abc", keep)
+
+
+@pytest.mark.parametrize(
     ("head", "keep"),
     [
         (OK, True),
