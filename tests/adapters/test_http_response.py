@@ -246,3 +246,18 @@ def test_what_follows_chunks_is_seen_and_a_longer_body_is_cut():
     cut = ChunkedBody(12)
     cut.feed(whole)
     assert (bytes(cut.body), cut.ended, cut.cut) == (b"abc012345678", False, True)
+
+
+def test_heads_have_64_kib_in_all():
+    """The interim one, too."""
+
+    def read(size, interim=b""):
+        head = interim + OK + b"Server: a\r\nServer: b\r\nContent-Length: 3\r\nX: "
+        filling = b"a" * (size - len(head) - len(b"\r\n\r\n"))
+        return answer([head + filling + b"\r\n\r\nabc"], limit=100_000)
+
+    assert read(64 * 1024).response.body == b"abc"
+    assert read(64 * 1024 + 1) is BadResponseError
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n"
+    assert read(64 * 1024, early).response.body == b"abc"
+    assert read(65 * 1024, early) is BadResponseError
