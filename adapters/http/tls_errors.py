@@ -31,7 +31,6 @@ _CERTIFICATE = {
 """By OpenSSL's X509_V_ERR numbers, which are part of its stable interface."""
 
 _REASONS = (
-    ("alert certificate required", "client certificate required"),
     ("certificate required", "client certificate required"),
     ("peer did not return a certificate", "client certificate required"),
     ("alert unknown ca", "client certificate refused"),

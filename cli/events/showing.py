@@ -14,11 +14,9 @@ from callboard.actors.operations.waiting import PAGE, WaitingRequests
 from callboard.actors.system.actor_system import SystemUnreachable, attach, owner_of
 from callboard.adapters.repositories.attempt_history import attempts
 from callboard.adapters.repositories.dead_letters import DeadLetterStore, Window
-from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import Document, DocumentStore, StoreError
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import (
-    Failure,
     WrongUsage,
     counted,
     plain,
@@ -26,9 +24,9 @@ from callboard.cli.terminal.output import (
     print_table,
     say,
 )
+from callboard.cli.terminal.store import opened_store
 from callboard.cli.terminal.times import WHEN, shown
 from callboard.config.loader import Loaded
-from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.history.attempts import DURATION, REFERENCE, concerns
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
@@ -63,19 +61,11 @@ def show(loaded: Loaded, text: str, account: str, since: float, limit: int, json
         account_id = account_argument(account)
     except BadArgument as problem:
         raise WrongUsage(str(problem)) from None
-    couchdb = loaded.settings.couchdb
-    store = stores.connect(
-        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
-    )
-    try:
+    with opened_store(loaded.settings) as store:
         both = [
             *_attempts(store, account_id, text, since),
             *_letters(store, account_id, text, since),
         ]
-    except StoreError as problem:
-        raise Failure(str(problem)) from None
-    finally:
-        store.close()
     ended = sorted(both, key=lambda one: str(one["at"]), reverse=True)
     found = [*_waiting(loaded.settings, account_id, text, limit), *ended]
     queues = _queues(loaded.settings, account_id, text)

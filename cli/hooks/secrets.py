@@ -28,6 +28,7 @@ from callboard.cli.terminal.output import (
     say,
 )
 from callboard.cli.terminal.progress import counting
+from callboard.cli.terminal.times import span_s
 from callboard.config.loader import Loaded
 from callboard.webhooks.deliveries.signing import (
     ED25519,
@@ -53,16 +54,12 @@ def secret() -> None:
     """
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
-
 def _seconds(_context: Any, _parameter: Any, text: str | None) -> int | None:
     """A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it."""
     if text is None:
         return None
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    seconds = int(number) * _UNITS[unit] if number.isdecimal() and len(number) < 10 else 0
-    if not 1 <= seconds <= MAX_EXPIRY_S:
+    seconds = span_s(text + "s" if text.isdecimal() else text)
+    if seconds is None or not 1 <= seconds <= MAX_EXPIRY_S:
         raise click.BadParameter(f"{text!r} is no time from 1s to {MAX_EXPIRY_S // 86_400}d")
     return seconds
 

@@ -3,7 +3,6 @@
 import ssl
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -19,15 +18,13 @@ from callboard.adapters.repositories.attempt_history import attempts
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.hooks import HookStore
 from callboard.adapters.repositories.system_config import CATEGORY
-from callboard.adapters.store import stores
-from callboard.adapters.store.dry_run import DRY_RUN
-from callboard.adapters.store.protocol import Document, StoreError
+from callboard.adapters.store.protocol import Document
 from callboard.cli.operations.changeover import NONE, at_endpoints, differences
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
+from callboard.cli.terminal.store import dry_run_records, opened_store
 from callboard.cli.terminal.times import shown
 from callboard.config.loader import Loaded
-from callboard.config.server_urls import store_url
 from callboard.webhooks.history.comparing import NEAR_S, OURS, compared
 from callboard.webhooks.hooks.hook import is_enabled
 from callboard.webhooks.hooks.migration import OLD_EVENTS
@@ -140,14 +137,9 @@ def dry_run(loaded: Loaded, account: str, hook_id: str | None, limit: int, json_
 
     Reads this node's records; no system need run.
     """
-    store = stores.connect("sqlite://", loaded.settings.data.dir / DRY_RUN)
     now = gregorian_s(time.time())
-    try:
+    with dry_run_records(loaded.settings) as store:
         found = list(islice(attempts(store, account, hook_id, now - KEPT_S, now), limit))
-    except StoreError as problem:
-        raise Failure(str(problem)) from None
-    finally:
-        store.close()
     if json_:
         print_json(found)
         return
@@ -179,22 +171,13 @@ def compare(loaded: Loaded, account: str, hook_id: str | None, json_: bool) -> N
     stores successful attempts only with log_successful_attempts = true in system_config/webhooks.
     """
     now = gregorian_s(time.time())
-    couchdb, folder = loaded.settings.couchdb, loaded.settings.data.dir
-    node = loaded.settings.node
-    try:
-        with (
-            closing(stores.connect("sqlite://", folder / DRY_RUN)) as records,
-            closing(
-                stores.connect(store_url(loaded.settings), folder, couchdb.timeout_ms / 1000)
-            ) as shared,
-        ):
-            ours = list(attempts(records, account, hook_id, now - KEPT_S, now))
-            since = min((one["pvt_created"] for one in ours), default=now) - NEAR_S
-            kazoos = list(attempts(shared, account, hook_id, since, now))
-            directory = StoreDirectory(shared, node.name, node.zone, write_defaults=False)
-            logged = directory.setting(CATEGORY, LOG_SUCCESSFUL, None)
-    except StoreError as problem:
-        raise Failure(str(problem)) from None
+    settings, node = loaded.settings, loaded.settings.node
+    with dry_run_records(settings) as records, opened_store(settings) as shared:
+        ours = list(attempts(records, account, hook_id, now - KEPT_S, now))
+        since = min((one["pvt_created"] for one in ours), default=now) - NEAR_S
+        kazoos = list(attempts(shared, account, hook_id, since, now))
+        directory = StoreDirectory(shared, node.name, node.zone, write_defaults=False)
+        logged = directory.setting(CATEGORY, LOG_SUCCESSFUL, None)
     equal, found = compared(kazoos, ours)
     notes = [] if logged is True else [NOT_LOGGED]
     if logged is not True:
@@ -240,13 +223,9 @@ def _stored(
 
     Those of retired types are not migrated.
     """
-    couchdb = loaded.settings.couchdb
-    store = stores.connect(
-        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
-    )
-    hooks = HookStore(store)
     found: list[Document] = []
-    try:
+    with opened_store(loaded.settings) as store:
+        hooks = HookStore(store)
         more, after = True, None
         while more:
             page, more = hooks.listed(account, PAGE, after)
@@ -254,8 +233,4 @@ def _stored(
             if page:
                 after = str(page[-1].get("pvt_account_id")), page[-1]["_id"]
         accounts = {id: endpoint_config(store, id, granted) for id in {*map(_account, found)}}
-    except StoreError as problem:
-        raise Failure(str(problem)) from None
-    finally:
-        store.close()
     return found, accounts

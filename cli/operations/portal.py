@@ -1,7 +1,6 @@
 """`callboard portal`."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,18 +18,13 @@ from callboard.adapters.portal.links import (
     PortalLinks,
     link_url,
 )
-from callboard.adapters.store import stores
-from callboard.adapters.store.protocol import StoreError
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, WrongUsage, plain, print_json, say
-from callboard.cli.terminal.times import shown
+from callboard.cli.terminal.store import opened_store
+from callboard.cli.terminal.times import shown, span_s
 from callboard.config.loader import Loaded
-from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.hooks.arguments import BadArgument, account_argument
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_SPAN = re.compile(r"(\d{1,7})([smhd])")
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
@@ -42,9 +36,8 @@ class Span(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         """The seconds; a number is returned unchanged."""
         if isinstance(value, int):
             return value
-        written = _SPAN.fullmatch(value)
-        seconds = int(written[1]) * _UNITS[written[2]] if written else 0
-        if not LEAST_S <= seconds <= MOST_S:
+        seconds = span_s(value)
+        if seconds is None or not LEAST_S <= seconds <= MOST_S:
             self.fail(f"{value!r} is no time from 1m to 7d, such as 90m, 8h or 2d", param, ctx)
         return seconds
 
@@ -103,15 +96,12 @@ def revoke(loaded: Loaded, account: str) -> None:
 @contextmanager
 def _links(loaded: Loaded) -> Iterator[PortalLinks]:
     """Links, made directly; no system need run."""
-    settings = loaded.settings
-    couchdb = settings.couchdb
-    store = stores.connect(store_url(settings), settings.data.dir, couchdb.timeout_ms / 1000)
-    try:
-        yield PortalLinks(SecretBox(settings.secrets.key, settings.secrets_key_file), store)
-    except (StoreError, SecretBoxError) as problem:
-        raise Failure(str(problem)) from None
-    finally:
-        store.close()
+    secrets = loaded.settings.secrets
+    with opened_store(loaded.settings) as store:
+        try:
+            yield PortalLinks(SecretBox(secrets.key, loaded.settings.secrets_key_file), store)
+        except SecretBoxError as problem:
+            raise Failure(str(problem)) from None
 
 
 def _dashboard(settings: Settings) -> str:

@@ -1,21 +1,17 @@
 """`callboard tokens`."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import attrs
 import click
 
 from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
-from callboard.adapters.store import stores
-from callboard.adapters.store.protocol import DocumentStore, StoreError
 from callboard.cli.terminal.account import ACCOUNT
 from callboard.cli.terminal.options import as_json, with_settings
 from callboard.cli.terminal.output import Failure, print_json, print_table, say
+from callboard.cli.terminal.store import opened_store
 from callboard.config.loader import Loaded
-from callboard.config.server_urls import store_url
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S
 
 
@@ -35,7 +31,7 @@ def tokens() -> None:
 @with_settings()
 def add(loaded: Loaded, account_id: str, name: str, json_: bool) -> None:
     """Create a token, and print it once."""
-    with _store(loaded) as store:
+    with opened_store(loaded.settings) as store:
         made = add_token(store, account_id, name, time.time())
     if json_:
         print_json(_shown(made.facts) | {"token": made.text})
@@ -50,7 +46,7 @@ def add(loaded: Loaded, account_id: str, name: str, json_: bool) -> None:
 @with_settings()
 def list_(loaded: Loaded, account_id: str | None, json_: bool) -> None:
     """List the tokens; the tokens themselves are never shown."""
-    with _store(loaded) as store:
+    with opened_store(loaded.settings) as store:
         found = [_shown(facts) for facts in list_tokens(store, account_id)]
     if json_:
         print_json(found)
@@ -63,26 +59,11 @@ def list_(loaded: Loaded, account_id: str | None, json_: bool) -> None:
 @with_settings()
 def revoke(loaded: Loaded, token_id: str) -> None:
     """Revoke a token at once."""
-    with _store(loaded) as store:
+    with opened_store(loaded.settings) as store:
         facts = revoke_token(store, token_id)
     if facts is None:
         raise Failure(f"there is no token {token_id}")
     say(f"revoked token {facts.id} of account {facts.account_id}")
-
-
-@contextmanager
-def _store(loaded: Loaded) -> Iterator[DocumentStore]:
-    """The store, accessed directly; no system need run."""
-    couchdb = loaded.settings.couchdb
-    store = stores.connect(
-        store_url(loaded.settings), loaded.settings.data.dir, couchdb.timeout_ms / 1000
-    )
-    try:
-        yield store
-    except StoreError as problem:
-        raise Failure(str(problem)) from None
-    finally:
-        store.close()
 
 
 def _shown(facts: TokenFacts) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Times as people write them: `2026-11-24T10:00`, `2026-11-24`, or an age, `90m`."""
+"""Times as people write them: `2026-11-24T10:00`, `2026-11-24`, or an age or span, `90m`."""
 
 import re
 import time
@@ -7,8 +7,14 @@ from typing import Any
 
 import click
 
-_AGO = re.compile(r"(\d{1,9})([smhdw])")
+_SPAN = re.compile(r"(\d{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def span_s(text: str, units: str = "smhd") -> int | None:
+    """The seconds of a span such as `90m`; None if it is none, or of another unit."""
+    written = _SPAN.fullmatch(text)
+    return int(written[1]) * _SECONDS[written[2]] if written and written[2] in units else None
 
 
 class When(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions
@@ -20,8 +26,8 @@ class When(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         """The time in seconds; a number is returned unchanged."""
         if isinstance(value, int | float):
             return float(value)
-        if ago := _AGO.fullmatch(value):
-            return max(0.0, time.time() - int(ago[1]) * _SECONDS[ago[2]])
+        if (ago_s := span_s(value, "smhdw")) is not None:
+            return max(0.0, time.time() - ago_s)
         try:
             at = datetime.fromisoformat(value)
         except ValueError:

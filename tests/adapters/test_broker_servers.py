@@ -86,3 +86,17 @@ def test_one_unusable_url_is_enough():
     with pytest.raises(BrokerError) as error:
         servers("amqp://a,amqp://u:SECRET@b:port")
     assert "SECRET" not in str(error.value)
+
+
+def test_a_consumer_is_waited_for_twice_as_long_after_each_failure():
+    tried = servers("amqp://a")
+    found = []
+    for _failure in range(7):
+        found.append(tried.consume_s(30.0))
+        tried.pause_s(FAILED)
+    assert found == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    for _failure in range(5000):  # as in a night without a broker
+        tried.pause_s(FAILED)
+    assert tried.consume_s(30.0) == 30.0
+    tried.pause_s(LASTED)
+    assert tried.consume_s(30.0) == 1.0

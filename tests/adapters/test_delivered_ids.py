@@ -51,6 +51,18 @@ def test_it_outlives_a_kill(open_file, tmp_path):
     assert open_file().known("a") == Finished()
 
 
+def test_an_id_that_is_put_again_costs_no_other_its_place(open_file):
+    file = open_file()
+    ids = [str(number) for number in range(70_000)]
+    for id in ids:
+        file.add(id)
+    for _again in range(2):
+        for id in ids[35_000:]:
+            file.answered(id, 1, 200)
+    assert all(file.known(id) == Finished() for id in ids[:35_000])
+    assert all(file.known(id) == Answered(1, 200) for id in ids[35_000:])
+
+
 def test_the_latest_are_known_and_the_file_does_not_grow(open_file, tmp_path):
     file = open_file()
     for number in range(200_000):

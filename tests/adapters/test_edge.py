@@ -115,6 +115,15 @@ def test_the_reason_is_given(message, reason):
     assert message.reason == reason
 
 
+@pytest.mark.parametrize("exchange", ["", "callevt"])
+def test_what_cannot_be_read_keeps_where_it_came_from(exchange):
+    """Also the default exchange and an empty key, which it is put back with."""
+    bad = struct.pack(">H", MESSAGE_ID) + short(b"\xe9")
+    for key in ("", "call.X"):
+        message = came(bad, exchange, key).message
+        assert (message.exchange, message.routing_key) == (exchange, key)
+
+
 @pytest.mark.parametrize("kind", [b"A", b"F"])
 def test_deep_headers_are_left_out_and_deeper_ones_make_a_message_unreadable(kind):
     """pika decodes tables by recursion."""

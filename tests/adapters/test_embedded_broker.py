@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -364,3 +365,29 @@ def test_a_closed_connection_leaves_no_descriptor_open(tmp_path):
     assert open_descriptors() > before
     driver.connection.close()
     assert open_descriptors() <= before
+
+
+def test_acknowledgements_of_a_file_that_is_gone_are_void(drive, tmp_path):
+    """Messages of a new file have the same numbers again."""
+    driver = drive().up()
+    driver.publish("events", b"old")
+    (message,) = driver.receive(1)
+    driver.connection.ack([message.tag])
+    (tmp_path / "aside").mkdir()
+    for path in tmp_path.glob("broker.sqlite3*"):
+        path.rename(tmp_path / "aside" / path.name)
+    other = drive().up()
+    other.publish("events", b"new")
+    other.connection.close()
+    driver.down()
+    driver.up(times=2)
+    assert [message.body for message in driver.receive(2)] == [b"old", b"new"]
+
+
+def test_it_looks_again_when_a_delayed_message_is_due(drive):
+    driver = drive(Topology(queue=Queue("events"), delays=(DelayQueue("wait", 700, "events"),)))
+    driver.up()
+    before = time.monotonic()
+    driver.publish("wait", b"1")
+    assert before + 0.6 < driver.connection.deadline() < time.monotonic() + 0.75
+    assert driver.bodies == []

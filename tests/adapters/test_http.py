@@ -31,9 +31,9 @@ from callboard.adapters.http import tls_errors
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.connection import (
     EXCHANGE,
-    QUICK_S,
     Exchange,
     GuardedAdapter,
+    TimedSocket,
     tls_context,
 )
 from callboard.adapters.http.curl import CurlTransport
@@ -626,7 +626,7 @@ def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_come
         theirs.sendall(b"abc")
         exchange.patiently(ours, lambda: ours.recv(1))
         assert said == []
-        exchange.begun = begun - 2 * QUICK_S
+        exchange.begun = begun - 0.006  # beyond 5 ms
         for _ in range(2):
             exchange.patiently(ours, lambda: ours.recv(1))
             assert said == ["waits"]
@@ -708,6 +708,24 @@ def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
         EXCHANGE.reset(token)
     adapter.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 3]
+
+
+def test_a_request_that_is_not_taken_ends_in_time():
+    """Its peer reads nothing, and the buffers of the kernel are full."""
+    ours, peer = socket.socketpair()
+    timed = TimedSocket(fileno=ours.detach())
+    exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 0.1, 10_000)
+    token = EXCHANGE.set(exchange)
+    try:
+        with pytest.raises(TimeoutError):
+            timed.sendall(bytes(50_000_000))
+        assert time.monotonic() >= exchange.deadline
+        with pytest.raises(TimeoutError, match="the deadline has passed"):
+            timed.sendall(b"more")
+    finally:
+        EXCHANGE.reset(token)
+        timed.close()
+        peer.close()
 
 
 def test_an_endpoint_whose_connections_were_given_up_is_called_again(ca_bundle):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from callboard.adapters.http.response import (
     BadResponseError,
+    ChunkedBody,
     HttpResponse,
     plain_head,
     read_response,
@@ -184,6 +185,28 @@ def test_a_connection_is_kept_only_if_all_agree_where_the_body_ends(framing, kee
 
 
 @pytest.mark.parametrize(
+    ("version", "options", "keep"),
+    [
+        (b"1", b"", True),
+        (b"1", b"Connection: keep-alive", True),
+        (b"1", b"Connection: Close", False),
+        (b"1", b"Connection: x, close", False),
+        (b"1", b"Connection: closed", True),
+        (b"0", b"", False),
+        (b"0", b"Connection: Keep-Alive", True),
+        (b"0", b"Connection: x , keep-alive", True),
+        (b"0", b"Connection: close", False),
+    ],
+)
+def test_a_connection_lasts_by_its_version_and_options(version, options, keep):
+    """RFC 9112, 9.3; also of a head that is repeated, which is not plain."""
+    for more in (b"", b"Server: a\r\nServer: b\r\n"):
+        head = b"HTTP/1." + version + b" 200 OK\r\n" + options + (b"\r\n" if options else b"")
+        read = answer([head + more + b"Content-Length: 3\r\n\r\nabc"])
+        assert (read.response.body, read.keep) == (b"abc", keep)
+
+
+@pytest.mark.parametrize(
     ("head", "keep"),
     [
         (OK, True),
@@ -195,3 +218,46 @@ def test_an_answer_in_chunks_is_the_last_if_it_might_be_read_otherwise(head, kee
     """RFC 9112, 6.1: it also has a length, or is of HTTP/1.0, which has no chunks."""
     read = answer([head + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"])
     assert (read.response.body, read.keep) == (b"abc", keep)
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "after", "in_all"),
+    [
+        (b"1\r\nx\r\n0\r\nX: ", b"a", b"\r\n\r\n", 7),  # a trailer and the last line
+        (b"1;", b"a", b"\r\nx\r\n0\r\n\r\n", 4),  # an extension and the last chunk
+        (b"1;aa\r\nx\r\n0;", b"a", b"\r\n\r\n", 7),  # extensions of two chunks
+    ],
+)
+def test_chunks_may_have_64_kib_beside_their_data(before, unit, after, in_all):
+    """RFC 9112, 7.1.1: a recipient limits the length of extensions; likewise of trailers."""
+    room = 64 * 1024 - in_all
+    body = ChunkedBody(100)
+    assert not body.feed(before + unit * room + after)
+    assert (bytes(body.body), body.ended) == (b"x", True)
+    with pytest.raises(BadResponseError, match="too long"):
+        ChunkedBody(100).feed(before + unit * (room + 1) + after)
+
+
+def test_what_follows_chunks_is_seen_and_a_longer_body_is_cut():
+    whole = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
+    body = ChunkedBody(13)
+    assert body.feed(whole + b"H")
+    assert (bytes(body.body), body.ended, body.cut) == (b"abc0123456789", True, False)
+    cut = ChunkedBody(12)
+    cut.feed(whole)
+    assert (bytes(cut.body), cut.ended, cut.cut) == (b"abc012345678", False, True)
+
+
+def test_heads_have_64_kib_in_all():
+    """The interim one, too."""
+
+    def read(size, interim=b""):
+        head = interim + OK + b"Server: a\r\nServer: b\r\nContent-Length: 3\r\nX: "
+        filling = b"a" * (size - len(head) - len(b"\r\n\r\n"))
+        return answer([head + filling + b"\r\n\r\nabc"], limit=100_000)
+
+    assert read(64 * 1024).response.body == b"abc"
+    assert read(64 * 1024 + 1) is BadResponseError
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n"
+    assert read(64 * 1024, early).response.body == b"abc"
+    assert read(65 * 1024, early) is BadResponseError

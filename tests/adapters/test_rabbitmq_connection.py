@@ -1,5 +1,6 @@
 """What only a real RabbitMQ can show."""
 
+import socket
 import struct
 import time
 
@@ -24,6 +25,7 @@ from callboard.adapters.broker.protocol import (
     Properties,
     Queue,
     Topology,
+    Unconfirmed,
 )
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from callboard.adapters.broker.rabbitmq.relocation import relocate
@@ -101,6 +103,25 @@ def test_nobody_listens(drive):
     driver = drive(f"amqp://127.0.0.1:{free_port()}/")
     assert "Connection refused" in driver.down().reason
     assert "127.0.0.1" in driver.down().reason
+
+
+@pytest.mark.parametrize("topology", [Topology(), EVENTS], ids=["publisher", "consumer"])
+def test_what_is_published_without_a_session_is_reported_unconfirmed_once(drive, topology):
+    """What came before the broker ended the attempt to connect, and what came after it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"amqp://127.0.0.1:{server.getsockname()[1]}/"
+        driver = drive(url, topology, backoff=Backoff(first_s=600, longest_s=600))
+        driver.while_quiet()
+        message = OutgoingMessage("", "events", b"1", PERSISTENT)
+        early = [driver.connection.publish(message) for _ in range(2)]
+        driver.while_quiet()
+        server.accept()[0].close()
+        reason = driver.down().reason
+        late = [driver.connection.publish(message) for _ in range(2)]
+        driver.while_quiet()
+    reported = [(event.publish_ids, event.reason) for event in driver.of(Unconfirmed)]
+    assert reported == [(tuple(early), "not connected yet"), (tuple(late), reason)]
+    assert len(driver.of(ConnectionDown)) == 1
 
 
 def test_the_pauses_grow_up_to_the_longest(drive):

@@ -2,6 +2,8 @@
 
 import pika
 import pytest
+from pika import exceptions as pika_errors
+from pika.adapters.utils.connection_workflow import AMQPConnectorAMQPHandshakeError
 
 from callboard.adapters.broker.protocol import Exchange
 from callboard.adapters.broker.queues import shared_queue
@@ -120,3 +122,44 @@ def test_nobody_there_and_no_url():
 def test_somebody_who_never_answers(receiver):
     refused = failure(f"amqp://127.0.0.1:{receiver.port}/", timeout_s=0.5)
     assert refused.stage in ("address", "protocol")
+
+
+REFUSED = pika_errors.ConnectionClosedByBroker(530, "NOT_ALLOWED - vhost v not found")
+WORKFLOW = AMQPConnectorAMQPHandshakeError(OSError(113, "No route to host"))
+
+
+@pytest.mark.parametrize(
+    ("error", "stage", "words"),
+    [
+        (
+            pika_errors.ProbableAuthenticationError("ACCESS_REFUSED"),
+            *("credentials", "ACCESS_REFUSED"),
+        ),
+        (pika_errors.AuthenticationError("PLAIN"), "credentials", "PLAIN"),
+        (
+            pika_errors.ProbableAccessDeniedError(REFUSED),
+            "vhost",
+            "NOT_ALLOWED - vhost v not found",
+        ),
+        (REFUSED, "vhost", "NOT_ALLOWED - vhost v not found"),
+        (OSError("no route"), "address", "no route"),
+        (OSError(), "address", "OSError"),
+        (pika_errors.AMQPConnectionError(WORKFLOW), "address", "[Errno 113] No route to host"),
+        (pika_errors.AMQPConnectionError(TimeoutError()), "address", "TimeoutError"),
+        (WORKFLOW, "address", "[Errno 113] No route to host"),
+    ],
+)
+def test_what_ends_a_connection_is_said_with_the_step(monkeypatch, error, stage, words):
+    def refuse(_parameters):
+        raise error
+
+    monkeypatch.setattr(pika, "BlockingConnection", refuse)
+    with pytest.raises(ProbeFailed) as failed:
+        look("amqp://a/v", "events", (), 1.0)
+    assert (failed.value.stage, str(failed.value)) == (stage, words)
+
+
+def test_a_file_of_a_url_that_is_missing_is_said_with_the_step():
+    with pytest.raises(ProbeFailed, match=r"^TLS: ") as failed:
+        look("amqps://a?cacertfile=/no/such/file", "events", (), 1.0)
+    assert failed.value.stage == "tls"

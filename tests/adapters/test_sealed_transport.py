@@ -509,3 +509,8 @@ class TestKeyFile:
 def _make_at_once(path, barrier, keys):
     barrier.wait(10)
     keys.put(load_or_make_key(path))
+
+
+def test_the_limits_of_a_port():
+    """ADR 30, and the time that a handler may take."""
+    assert Limits() == Limits(max_frame_bytes=67_108_864, first_header_s=30.0, strangers=64)

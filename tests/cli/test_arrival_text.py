@@ -37,6 +37,25 @@ def test_a_body_is_shown_as_what_it_is(body, type, shown):
     assert content(arrival(body, **{"content-type": type}).request) == shown
 
 
+def test_the_object_for_programs_has_all_members():
+    request = ReceivedRequest("POST", "/a", "x=1", {"Content-Type": "text/plain"}, b"hi", 1.5, 1)
+    made = Arrival(request, Attempt("d", 2, True, 0.25), Verdict.WRONG, "503")
+    assert as_object(made) == {
+        "time": 1.5,
+        "since_last_s": 0.25,
+        "method": "POST",
+        "path": "/a",
+        "query": "x=1",
+        "headers": {"Content-Type": "text/plain"},
+        "body": "hi",
+        "delivery": "d",
+        "try": 2,
+        "repeat": True,
+        "signature": "wrong",
+        "answer": "503",
+    }
+
+
 SEEN = datetime(2026, 3, 1, 9, 8, 7, 654_321).timestamp()
 
 

@@ -20,7 +20,8 @@ def described(command, path="callboard"):
         facts = command.to_info_dict(context)
     facts["params"] = [
         {key: value for key, value in param.items() if key != "help" and value}
-        for param in facts["params"]
+        | {key: getattr(of, key) for key in ("metavar", "show_default") if getattr(of, key, None)}
+        for of, param in zip(command.get_params(context), facts["params"], strict=True)
         if not param.get("hidden") and not param["name"].startswith(("setting_", "_click"))
     ]
     plain = {key: facts[key] for key in ("params", "hidden", "deprecated") if facts[key]}

@@ -236,10 +236,11 @@ def test_what_has_just_started_may_still_be_connecting():
 
 
 def test_settings_other_than_the_running_ones_are_told(settings):
-    assert system.same_settings(settings(api__enabled="true"), settings()).result == "ok"
-    found = system.same_settings(settings(amqp__prefetch=7), settings())
-    assert found.result == "warning"
-    assert "amqp" in found.what
+    same = system.same_settings(settings(api__enabled="true"), settings())
+    assert (same.name, same.result) == ("settings", "ok")
+    found = system.same_settings(settings(api__enabled="true", amqp__prefetch=7), settings())
+    assert (found.name, found.result) == ("settings", "warning")
+    assert found.what.endswith("started with different settings in amqp")
 
 
 def test_secrets_of_another_node_are_told(settings, tmp_path):

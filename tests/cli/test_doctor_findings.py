@@ -5,19 +5,22 @@ import resource
 import socket
 import sys
 import threading
+import tomllib
 from ipaddress import ip_network
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 from attrs import evolve
 from cryptography.fernet import Fernet
+from packaging.requirements import Requirement
 
 from callboard.actors.messages import Health
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ALL, WEBHOOKS
-from callboard.cli.doctor import configuration, files, installation, machine, store, system
+from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.checks import checks
 from callboard.cli.doctor.finding import Check, Finding, Result, findings
 from callboard.config.loader import ConfigError, load
@@ -445,11 +448,17 @@ def test_tracing_without_its_libraries(monkeypatch):
     assert lacking.mend == "pip install '.[tracing]' in a checkout of Callboard"
 
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
+
 def test_the_libraries():
     (found,) = installation.libraries()
     assert (found.name, found.result) == ("libraries", OK)
     assert found.what.startswith("callboard 0.")
-    assert ", attrs " in found.what
+    for needed in tomllib.loads(PROJECT.read_text())["project"]["dependencies"]:
+        requirement = Requirement(needed)
+        is_needed = requirement.marker is None or requirement.marker.evaluate()
+        assert (f", {requirement.name} " in found.what) is is_needed, needed
     assert "sphinx" not in found.what  # of an extra
 
 
@@ -625,3 +634,12 @@ def test_a_lost_machine_is_a_warning_and_what_keeps_the_node_from_delivering_a_p
         "ready, but degraded: the machine there is lost (since 2023-11-14T22:13:20Z)"
     )
     assert system.readiness(Health((down,), (lost,))).result == PROBLEM
+
+
+def test_each_step_at_which_a_broker_fails_has_advice():
+    named = {"url", "address", "tls", "credentials", "vhost", "permissions", "protocol"}
+    assert broker.MEND.keys() == named
+    for step in ("vhost", "permissions"):
+        assert "rabbitmqctl set_permissions" in broker.MEND[step]
+    assert "%XX" in broker.MEND["url"]
+    assert "amqp.ca_bundle" in broker.MEND["tls"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -36,6 +37,15 @@ def test_a_token_is_made_shown_once_listed_and_revoked(tokens, tmp_path):
     assert again.exit_code == 1
     assert "there is no token" in again.stderr
     store.close()
+
+
+def test_tokens_are_listed_as_a_table_with_their_times_in_utc(tokens, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1_795_514_400.9)
+    added = tokens("add", "--account", ACCOUNT, "--name", "portal").stdout.split()
+    assert added[:2] == ["The", "token"]
+    header, line = tokens("list").stdout.splitlines()
+    assert header.split() == ["token", "account", "name", "since"]
+    assert line.split() == [added[2], ACCOUNT, "portal", "2026-11-24T10:00:00Z"]
 
 
 def test_what_names_no_account_is_refused(tokens):

@@ -91,6 +91,26 @@ def test_the_whole_view():
     assert lines == WHOLE.splitlines()
 
 
+def test_one_that_started_by_a_clock_ahead_is_up_for_no_time():
+    tree = node("", children=(node("b", up_s=-5.0), node("c", up_s=0.0)))
+    text = shown(attrs.evolve(WELL, tree=tree))
+    assert [line.split()[2:5] for line in text.splitlines() if "─ " in line][:2] == [
+        ["1234", "0", "s"],
+        ["1234", "0", "s"],
+    ]
+
+
+def test_the_tree_is_beside_the_figures_if_both_fit():
+    def lines(width):
+        console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
+        console.print(view(WELL))
+        return [line.rstrip() for line in console.export_text().splitlines()]
+
+    needed = max(map(len, lines(160)))
+    assert lines(needed) == lines(160)
+    assert lines(needed - 1)[1].startswith("over")
+
+
 def test_the_fifteen_busiest_endpoints_are_shown():
     many = tuple(EndpointSeen(f"https://e{n}.example:443", 0, 0, "closed", 0) for n in range(16))
     text = shown(attrs.evolve(WELL, figures=attrs.evolve(FIGURES, endpoints=many)))

@@ -355,8 +355,10 @@ class TestNumbers:
             put(store, "port_requests", id, **wish)
         assert directory.account_by_number(NUMBER) is None
 
-    def test_requests_are_not_asked_if_so_configured(self, store, directory):
-        put(store, "system_config", "number_manager", default={"fetch_account_from_ports": False})
+    @pytest.mark.parametrize("set_to", [False, "false", "never", 0])
+    def test_requests_are_not_asked_if_so_configured(self, set_to, store, directory):
+        """As of every setting, only true is true (kz_term:is_true)."""
+        put(store, "system_config", "number_manager", default={"fetch_account_from_ports": set_to})
         wish = {"pvt_type": "port_request", "pvt_account_id": A, "numbers": {NUMBER: {}}}
         put(store, "port_requests", "one", **wish)
         assert directory.account_by_number(NUMBER) is None

@@ -216,5 +216,7 @@ def test_a_listing_of_several_accounts_has_their_order_and_goes_on_where_it_ende
     assert listed(1) == (["x"], True)
     assert listed(1, (last, "x")) == (["a"], True)
     assert listed(1, (first, "a")) == (["b"], False)
+    assert listed(3) == (["x", "a", "b"], False)
+    assert listed(2, (last, "x")) == (["a", "b"], False)
     assert listed(3, (first, "b")) == ([], False)
     assert listed(3, ("no such", "b")) == ([], False)

@@ -149,7 +149,10 @@ class Api:
     def call(self, method, path, data=None, *, token=ADMIN, headers=None, **options):
         headers = {"X-Auth-Token": token} | (headers or {}) if token else headers
         body = {"json": {"data": data}} if data is not None else {}
-        return self.client.request(method, path, headers=headers, **body, **options)
+        answer = self.client.request(method, path, headers=headers, **body, **options)
+        if answer.status_code >= 400 and method != "HEAD":
+            check_error(answer)
+        return answer
 
     def data(self, *arguments, **options):
         answer = self.call(*arguments, **options)
@@ -166,6 +169,26 @@ class Api:
         document = {"_id": id, "pvt_type": TYPE, "pvt_created": created, **letter, **owner}
         DeadLetterStore(self.store).add([document | fields])
         return id
+
+
+def check_error(answer):
+    """Crossbar's envelope of an error: `data` is a message, or messages by member and rule.
+
+    Of an unknown sample, as in Kazoo, it is a list with the id.
+    """
+    if not answer.headers["content-type"].startswith("application/json"):
+        return
+    whole = answer.json()
+    if "status" not in whole:  # of /ready
+        return
+    assert (whole["status"], whole["error"]) == ("error", str(answer.status_code)), whole
+    assert whole["message"], whole
+    data = whole["data"]
+    if not data or isinstance(data, list) or isinstance(data.get("message"), str):
+        return
+    for rules in data.values():
+        for facts in rules.values():
+            assert isinstance(facts.get("message"), str), data
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Who may do what: every path with no token, a wrong one, and those of several accounts."""
 
+from ipaddress import ip_network
+
 import pytest
+from fastapi.testclient import TestClient
 
 from callboard.adapters.repositories.tokens import add_token, list_tokens, revoke_token
 from callboard.web.app import create_app
@@ -279,6 +282,34 @@ def test_who_tries_tokens_has_to_wait_longer_and_longer(api):
     assert api.call("GET", "/v2/webhooks", token=None).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "status"),
+    [
+        ((), None, 401),
+        ((), "203.0.113.1", 401),
+        ((ip_network("192.0.2.0/24"),), None, 401),
+        ((ip_network("192.0.2.0/24"),), "203.0.113.1", 401),
+        ((ip_network("192.0.2.0/24"),), "203.0.113.9", 429),
+    ],
+)
+def test_who_tries_tokens_is_known_by_its_address(tmp_path, proxies, forwarded, status):
+    """Or by the one that a trusted proxy reports, and that other clients of it do not have."""
+    api = Api(tmp_path, trusted_proxies=proxies)
+    path = f"/v2/accounts/{CHILD}/webhooks"
+
+    def call(host, forwarded):
+        client = TestClient(api.app, client=(host, 5000))
+        headers = {"X-Auth-Token": "wrong-token-0"}
+        headers |= {"X-Forwarded-For": forwarded} if forwarded else {}
+        return client.get(path, headers=headers).status_code
+
+    first = "203.0.113.9" if forwarded else None
+    statuses = [call("192.0.2.1", first) for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    other = "192.0.2.1" if forwarded and proxies else "192.0.2.2"
+    assert call(other, forwarded) == status
+
+
 def test_wrong_tokens_do_not_lock_out_other_tokens_of_the_same_client(api, tokens):
     """As of a web page that lets its visitor's browser send some."""
     path = f"/v2/accounts/{CHILD}/webhooks"
@@ -384,5 +415,36 @@ def test_pages_of_other_origins_are_let_in_by_setting_only(tmp_path):
     api = Api(tmp_path / "b", cors_origins=("https://portal.example.com",))
     opened = api.call("GET", "/v2/webhooks", headers=portal)
     assert opened.headers["access-control-allow-origin"] == "https://portal.example.com"
+    shown = opened.headers["access-control-expose-headers"]
+    assert shown == "X-Request-ID, ETag, Location, Retry-After"
     other = api.call("GET", "/v2/webhooks", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "header", "status"),
+    [
+        *((method, "X-Auth-Token", 200) for method in ("GET", "PUT", "POST", "PATCH", "DELETE")),
+        *(
+            ("PUT", header, 200)
+            for header in (
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "Idempotency-Key",
+                "x-auth-token, content-type",
+            )
+        ),
+        ("PUT", "X-Other", 400),
+        ("TRACE", "X-Auth-Token", 400),
+    ],
+)
+def test_pages_let_in_may_use_the_apis_methods_and_headers(tmp_path, method, header, status):
+    """Fetch standard, CORS-preflight requests."""
+    api = Api(tmp_path, cors_origins=("https://portal.example.com",))
+    asked = {
+        "Origin": "https://portal.example.com",
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": header,
+    }
+    assert api.client.options("/v2/webhooks", headers=asked).status_code == status

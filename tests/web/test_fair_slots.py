@@ -2,6 +2,7 @@
 
 import asyncio
 
+import anyio
 import pytest
 
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
@@ -106,3 +107,10 @@ def test_who_stops_waiting_keeps_no_slot(granted):
         assert line.slots.take_now("c", 1)
 
     asyncio.run(run())
+
+
+def test_there_are_threads_beside_those_of_slots(api):
+    """So that requests without a slot, as for health, find one while all slots are taken."""
+    with api.client as client:
+        limiter = client.portal.call(anyio.to_thread.current_default_thread_limiter)
+        assert limiter.total_tokens == 16 + 8

@@ -472,6 +472,16 @@ def test_a_body_of_too_many_levels_is_refused(api, depth, path):
     assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
 
 
+@pytest.mark.parametrize(("levels", "status"), [(197, 202), (198, 400)])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}"), ('[{"a": ', "}]")])
+def test_levels_of_objects_and_lists_count_alike(api, opening, closing, levels, status):
+    """200 in all, as of an event: with those of the envelope, the data and the body."""
+    times = levels // (len(closing))
+    value = opening * times + ("[]" if levels % len(closing) else "0") + closing * times
+    body = f'{{"data": {{"exchange": "e", "routing_key": "k", "body": {{"a": {value}}}}}}}'
+    assert api.call("POST", "/v2/callboard/publish", content=body).status_code == status
+
+
 def test_a_message_of_many_levels_is_published(api):
     value = "[" * 190 + "]" * 190
     body = f'{{"data": {{"exchange": "e", "routing_key": "k", "body": {{"a": {value}}}}}}}'

@@ -410,3 +410,9 @@ def test_whose_token_it_is(watched, account_token):
     assert watched.data("GET", "/v2/callboard/token") == {}
     assert watched.data("GET", "/v2/callboard/token", token=account_token) == {"account_id": PARENT}
     assert watched.call("GET", "/v2/callboard/token", token="wrong").status_code == 401
+
+
+def test_one_page_too_many_is_asked_to_come_again(tmp_path):
+    refused = Api(tmp_path, live_pages=0).call("GET", "/v2/callboard/live")
+    assert (refused.status_code, refused.json()["message"]) == (503, "too_many_streams")
+    assert refused.headers["retry-after"] == "10"

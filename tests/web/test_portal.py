@@ -8,6 +8,7 @@ import pytest
 from callboard.adapters.portal.links import MANAGE, READ, PortalLink, PortalLinks
 from callboard.adapters.repositories.tokens import add_token, beginning
 from callboard.config.settings import ApiSettings, PortalSettings, Settings
+from callboard.web.access.tokens import link_permits
 from support.api import ADMIN, CHILD, OTHER, PARENT, WITH_EVENTS, Api, whole_system
 
 LINKS = f"/v2/accounts/{PARENT}/portal/links"
@@ -104,6 +105,39 @@ def test_a_link_shows_its_account(api, rights, path):
     full = f"/v2/accounts/{PARENT}/{path.format(hook=api.add_hook()['id'])}"
     for method in ("GET", "HEAD"):
         assert api.call(method, full, token=link(api, rights)).status_code == 200
+
+
+@pytest.mark.parametrize("rights", [READ, MANAGE])
+@pytest.mark.parametrize("path", ["/v2/webhooks", "/v2/webhooks/samples", "/v2/callboard/token"])
+def test_a_link_reads_the_types_of_events_and_what_it_may(api, rights, path):
+    token = link(api, rights)
+    for method in ("GET", "HEAD"):
+        assert api.call(method, path, token=token).status_code == 200
+    for method in ("PUT", "POST", "PATCH", "DELETE"):
+        assert not link_permits(PortalLink(PARENT, rights, 0), method, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v2/accounts/{PARENT}",
+        f"/v2/accounts/{PARENT}/portal",
+        f"/v1/accounts/{PARENT}/webhooks",
+        f"/x/v2/accounts/{PARENT}/webhooks",
+        f"v2/accounts/{PARENT}/webhooks",
+        "/v1/webhooks",
+        "v2/webhooks",
+        "v2/callboard/token",
+        "/v2/callboard/token/x",
+        "/v2/callboard",
+        "/v1/callboard/token",
+        "/v2/x/token",
+        "/",
+    ],
+)
+def test_a_link_permits_no_other_path(path):
+    permitted = PortalLink(PARENT, MANAGE, 0)
+    assert not any(link_permits(permitted, m, path) for m in ("GET", "HEAD", "PUT"))
 
 
 def test_a_method_in_the_envelope_is_the_one_that_counts(api):

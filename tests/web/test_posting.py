@@ -1,6 +1,7 @@
 """Events posted over HTTP: published before they are accepted, and once a key."""
 
 import json
+import time
 
 import pytest
 from attrs import evolve
@@ -61,6 +62,39 @@ def post_text(api, payload, key=None):
     body = json.dumps({"data": EVENT | {"payload": {}}}).replace("{}", payload)
     headers = {"X-Auth-Token": api.backend.admin_token} | ({"Idempotency-Key": key} if key else {})
     return api.client.post("/v2/events", content=body, headers=headers)
+
+
+def days_posted(api):
+    return sorted(document["_id"][:8] for document in api.store.documents(DATABASE))
+
+
+def test_a_post_deletes_records_older_than_a_day_once_a_minute(api, monkeypatch):
+    clock = [1_700_000_000.0]  # 2023-11-14
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    post(api, key="first")
+    assert days_posted(api) == ["20231114"]
+    clock[0] += 2 * 86_400 - 59.5
+    post(api, key="second")
+    assert days_posted(api) == ["20231116"]
+    add_records(api, "20231101", 1)
+    clock[0] += 59.0
+    post(api, key="third")
+    assert "20231101" in days_posted(api)
+    clock[0] += 1.0
+    post(api, key="fourth")
+    assert "20231101" not in days_posted(api)
+
+
+def test_a_post_deletes_five_thousand_old_records_at_most(api):
+    add_records(api, "20231101", 5003)
+    post(api)
+    assert days_posted(api).count("20231101") == 3
+
+
+def add_records(api, day, count):
+    api.store.ensure_database(DATABASE)
+    records = [{"_id": f"{day}-{n}", "pvt_type": "posted_event"} for n in range(count)]
+    api.store.save_many(DATABASE, records)
 
 
 def test_numbers_are_published_as_they_are_spelt(api):

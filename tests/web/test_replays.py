@@ -104,6 +104,10 @@ def test_one_that_is_under_way_is_not_begun_twice(begun):
     replays = begun(actor)
     replays.begin(WANTED)
     assert replays.begin(WANTED).state == "running"
+    # It does not keep the process from ending.
+    assert [each.daemon for each in threading.enumerate() if each.name == "api-replay-run"] == [
+        True
+    ]
     actor.go_on.set()
     assert ended(replays).replayed == 1
     assert len(actor.asked) == 2

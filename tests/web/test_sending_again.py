@@ -1,5 +1,6 @@
 """Replays, tests and secrets of a hook, and dead letters."""
 
+import re
 import threading
 import time
 
@@ -66,6 +67,23 @@ def test_a_replay_sends_what_is_listed_over_all_pages(api, hook):
     sent = [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
     assert [len(message.ids) for message in sent] == [100, 25]
     assert {message.run for message in sent} == {found["id"]}
+
+
+def test_a_replay_may_be_of_one_event_or_one_attempt(api, hook):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(3)))
+    for number, asked in enumerate(({"event_id": "e1"}, {"attempt_id": "202611/1"})):
+        ended(api, hook, {"id": f"replay-{number}"} | asked)
+        sent = [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+        assert sent[-1].ids == ("202611/1",)
+    assert len(sent) == 2
+
+
+def test_a_replay_without_a_rate_sends_twenty_a_second(api, hook):
+    api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(11)))
+    found = ended(api, hook, {})
+    assert re.fullmatch("[0-9a-f]{32}", found["id"])
+    sent = [m for _p, m in api.backend.asked if isinstance(m, admin.ReplayAttempts)]
+    assert [len(message.ids) for message in sent] == [10, 1]  # of half a second each
 
 
 def test_what_is_skipped_is_told(api, hook):

@@ -83,9 +83,9 @@ class EnvelopeMiddleware:
         state.body = body
         _drop_trailing_slash(scope)
         if scope["method"] == "HEAD":
-            await self._head(scope, _Replay(body, receive), send_with_id)
+            await self._head(scope, receive, send_with_id)
         else:
-            await self._app(scope, _Replay(body, receive), send_with_id)
+            await self._app(scope, receive, send_with_id)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The response to GET without its body (RFC 9110, 9.3.2), also if that has no end."""
@@ -205,17 +205,3 @@ class DirectMiddleware:
         except Exception as error:  # noqa: BLE001 - a defect is raised again
             response = await self._failed(request, error)
         await response(scope, receive, send)
-
-
-class _Replay:
-    """Returns the body that was already read, then the server's messages."""
-
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
-
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}

@@ -14,7 +14,7 @@ from callboard.web.errors import ApiError
 from callboard.web.live.event_stream import EventStream
 from callboard.web.live.sampler import Sampler, Watcher
 
-router = APIRouter(prefix="/v2/callboard", tags=["live"])
+router = APIRouter(prefix="/v2/callboard")
 
 
 @router.get("/token", include_in_schema=False)
