@@ -1,10 +1,13 @@
 """The hook listener alone: the table gets every hook and every change."""
 
 import json
+import logging
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
 
+from callboard.actors.base.role import Ports
 from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import (
     Applied,
@@ -14,16 +17,19 @@ from callboard.actors.messages import (
     DisableHook,
     EditHook,
     HooksApplied,
+    FlushFailures,
     HooksLoaded,
     HooksRefreshed,
     LoadHooks,
     RefreshHooks,
 )
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
+from callboard.actors.messages.notifications import HookDisabled, Notices
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER, HOOK_TABLE
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
 from callboard.config.settings import AmqpSettings, DisablerSettings
 from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.hooks.hook import new_hook
+from support.world import Broker, Store, World
 
 
 def document(number, **fields):
@@ -338,3 +344,100 @@ def test_hooks_that_another_actor_saved_are_put_into_the_table_together(hooks):
     hooks.table.say(hooks.actor, Applied(barrier.ticket))
     hooks.world.pass_time(0.1)
     assert hooks.table.take(HooksApplied) == [HooksApplied()]
+class Disabling(Hooks):
+    """With a failure cache and a subscriber to `hook_disabled`; warnings are collected."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.cache, self.subscriber = map(
+            self.world.peer, (FAILURE_CACHE, "subscribers/hook_disabled/1")
+        )
+
+    def start(self, incarnation=1):
+        super().start(incarnation)
+        self.world.tell_peers(self.actor, self.table, self.cache, self.subscriber)
+        self.load_all()
+        self.world.logged.clear()
+
+    def disable(self, hook="h0001"):
+        self.cache.say(self.actor, DisableHook("a", hook, "too many failed attempts"))
+        self.world.pass_time(1)
+
+    @property
+    def removed(self):
+        return [change.remove for change in self.table.take(ChangeHooks) if change.remove]
+
+    @property
+    def flushed(self):
+        return {(m.account_id, m.hook_id) for m in self.cache.take(FlushFailures)}
+
+    @property
+    def notified(self):
+        return [notice for batch in self.subscriber.take(Notices) for notice in batch.notices]
+
+    @property
+    def warnings(self):
+        """The fields of each line of the log, without those of every line."""
+        found = [{k: v for k, v in line.items() if k != "actor"} for line in self.world.logged]
+        self.world.logged.clear()
+        return found
+
+
+@pytest.fixture
+def warning_world():
+    with World(log_level=logging.WARNING) as world:
+        yield world
+        assert world.crashes == []
+
+
+@pytest.fixture
+def disabling(warning_world):
+    servers = SimpleNamespace(broker=Broker(warning_world), store=Store())
+    warning_world.ports = Ports(servers.broker.connect, servers.store.connect)
+    return lambda **parts: Disabling(warning_world, servers, warning_world.settings(**parts))
+
+
+def test_a_hook_that_is_disabled_leaves_the_table_and_its_failures_are_forgotten(disabling):
+    hooks = disabling()
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.disable()
+    assert [doc["_id"] for doc in hooks.store.all("webhooks") if not doc["enabled"]] == ["h0001"]
+    assert (hooks.removed, hooks.flushed) == ([(("a", "h0001"),)], {("a", "h0001")})
+    assert hooks.notified == [HookDisabled("a", "h0001", "too many failed attempts")]
+    assert hooks.warnings == [{"event": "hook_disabled", "account": "a", "hook": "h0001"}]
+    # Another node has found the same failures.
+    hooks.disable()
+    assert (hooks.flushed, hooks.notified, hooks.warnings) == ({("a", "h0001")}, [], [])
+
+
+def test_what_cannot_be_disabled_is_logged_and_keeps_its_failures(disabling):
+    hooks = disabling()
+    hooks.save(1)
+    hooks.start()
+    hooks.disable("of a callflow")
+    assert hooks.warnings == [
+        {"event": "hook_not_disabled", "hook": "of a callflow", "reason": "it is not stored"}
+    ]
+    hooks.store.away = True
+    hooks.disable()
+    (warning,) = hooks.warnings
+    assert (warning["event"], warning["hook"]) == ("hook_not_disabled", "h0001")
+    assert warning["reason"]
+    assert (hooks.flushed, hooks.notified, hooks.removed) == (set(), [], [])
+
+
+def test_a_hook_that_would_be_disabled_is_logged_and_counts_its_failures_from_the_start(disabling):
+    hooks = disabling(disabler=DisablerSettings(read_only=True))
+    hooks.save(1)
+    hooks.start()
+    hooks.disable()
+    assert (hooks.flushed, hooks.notified, hooks.removed) == ({("a", "h0001")}, [], [])
+    assert hooks.warnings == [
+        {
+            "event": "hook_would_be_disabled",
+            "account": "a",
+            "hook": "h0001",
+            "reason": "too many failed attempts",
+        }
+    ]
