@@ -140,3 +140,16 @@ def test_who_asks_for_the_policy_gets_it_and_hears_of_changes(log):
     )
     log.world.pass_time(90)
     assert [policy.successes for policy in log.deliverer.take(AttemptPolicy)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected_ms"),
+    [(2500, 2500), (0, 10_000), ("soon", 10_000), (None, 10_000), (-7, 1)],
+)
+def test_the_cluster_says_how_long_connecting_may_take(log, stored, expected_ms):
+    log.store.databases["system_config"] = {}
+    log.store.save("system_config", {"_id": "webhooks", "default": {"connect_timeout_ms": stored}})
+    log.world.pass_time(90)
+    log.deliverer.say(log.actor, WhichAttempts())
+    log.world.pass_time(1)
+    assert log.deliverer.take(AttemptPolicy)[-1].connect_timeout_ms == expected_ms

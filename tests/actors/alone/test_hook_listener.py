@@ -14,6 +14,7 @@ from callboard.actors.messages import (
     ApplyHooks,
     Barrier,
     ChangeHooks,
+    ConfigurationChanged,
     DisableHook,
     EditHook,
     HooksApplied,
@@ -24,7 +25,13 @@ from callboard.actors.messages import (
     RefreshHooks,
 )
 from callboard.actors.messages.notifications import HookDisabled, Notices
-from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER, HOOK_TABLE
+from callboard.actors.messages.paths import (
+    DISABLER,
+    FAILURE_CACHE,
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    RETRY_QUEUE,
+)
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
 from callboard.config.settings import AmqpSettings, DisablerSettings
 from callboard.webhooks.events.changes import document_change
@@ -157,6 +164,37 @@ def test_while_the_store_is_away_a_load_waits(hooks):
     hooks.store.away = False
     hooks.world.pass_time(5)
     assert hooks.load_all() == ["h0001"]
+
+
+def test_a_load_that_began_before_the_connection_was_lost_begins_again(hooks):
+    """A change may have come meanwhile, of a page that was sent before."""
+    hooks.save(1)
+    hooks.start()
+    first = hooks.loads()
+    hooks.broker.stop(5)
+    hooks.world.pass_time(10)
+    assert first[0].stream < hooks.loads()[0].stream
+
+
+def test_readers_forget_what_they_know_after_each_connection_and_each_sleep(hooks):
+    hooks.start()
+    readers = [hooks.world.peer(path) for path in (DISABLER, "responders/shop", RETRY_QUEUE)]
+    other = hooks.world.peer("metrics")
+    hooks.world.tell_peers(hooks.actor, hooks.table, *readers, other)
+    hooks.load_all()
+
+    def seen():
+        found = [[m.documents for m in reader.take(ConfigurationChanged)] for reader in readers]
+        assert other.take(ConfigurationChanged) == []
+        return found
+
+    seen()
+    hooks.broker.stop(5)
+    hooks.world.pass_time(10)
+    assert seen() == [[None]] * 3
+    hooks.world.suspend(30)
+    hooks.world.pass_time(5)
+    assert seen() == [[None]] * 3
 
 
 def miss_connection(hooks):

@@ -322,3 +322,9 @@ def test_changes_in_another_zone_reach_the_hook_listener(world, servers, setting
     servers.broker.stop(60)
     world.pass_time(1)
     assert zone.actor.stats()["broker"] == "down"
+
+
+def test_the_table_of_queues_ends_with_that_of_an_ordered_hook(settings):
+    *others, last = queues(settings)
+    assert last.name == "callboard.events.ordered."
+    assert {queue.name for queue in others} >= {"callboard.events", "callboard.events.retries"}
