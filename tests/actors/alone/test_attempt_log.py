@@ -1,12 +1,17 @@
 """The attempt log alone: what it has confirmed reaches the store, whatever ends or is away."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 
+from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
 from callboard.adapters.store.protocol import StoreError
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
+from support.world import Broker, Store, World
 
 MONTH = "account/a1/b2/c3-202611"
 
@@ -153,3 +158,14 @@ def test_the_cluster_says_how_long_connecting_may_take(log, stored, expected_ms)
     log.deliverer.say(log.actor, WhichAttempts())
     log.world.pass_time(1)
     assert log.deliverer.take(AttemptPolicy)[-1].connect_timeout_ms == expected_ms
+
+
+def test_the_log_says_that_the_policy_cannot_be_read():
+    with World(log_level=logging.WARNING) as world:
+        store = Store()
+        store.away = True
+        world.ports = Ports(Broker(world).connect, store.connect)
+        Log(world, SimpleNamespace(store=store), world.settings())
+        assert world.logged == [
+            {"event": "store_unavailable", "actor": ATTEMPT_LOG, "reason": "the store is away"}
+        ]

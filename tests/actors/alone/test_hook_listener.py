@@ -25,6 +25,7 @@ from callboard.actors.messages import (
     RefreshHooks,
 )
 from callboard.actors.messages.notifications import HookDisabled, Notices
+from callboard.actors.messages.operational import EndpointsDown
 from callboard.actors.messages.paths import (
     DISABLER,
     FAILURE_CACHE,
@@ -34,6 +35,7 @@ from callboard.actors.messages.paths import (
 )
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
 from callboard.config.settings import AmqpSettings, DisablerSettings
+from callboard.webhooks.dispatch.down_endpoints import DownEndpoint
 from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.hooks.hook import new_hook
 from support.world import Broker, Store, World
@@ -479,3 +481,42 @@ def test_a_hook_that_would_be_disabled_is_logged_and_counts_its_failures_from_th
             "reason": "too many failed attempts",
         }
     ]
+
+
+def test_a_removal_that_the_bus_brought_is_not_found_again(hooks):
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.load_all()
+    stored = hooks.store.get("webhooks", "h0001")
+    hooks.store.delete("webhooks", "h0001", stored["_rev"])
+    hooks.publish(1, "doc_deleted")
+    assert [change.remove for change in hooks.table.take(ChangeHooks)] == [(("a", "h0001"),)]
+    hooks.world.pass_time(25)
+    assert (hooks.loads(), hooks.actor.actor.stats()["missed"]) == ([], 0)
+
+
+def test_the_endpoints_of_a_deliverer_that_is_silent_for_two_minutes_are_up(hooks):
+    """It has ended; its successor reports those that are still down within half a minute."""
+    hooks.start()
+    everything = Topology(
+        (Exchange("callboard.operational", "topic", True),),
+        Queue("seen"),
+        (Binding("callboard.operational", "#"),),
+    )
+    hooks.broker.declare(everything, "seen")
+
+    def published():
+        found = [json.loads(message.body) for message in hooks.broker.queues["seen"]]
+        hooks.broker.queues["seen"].clear()
+        return [(body["Event-Name"], body["Account-ID"]) for body in found]
+
+    deliverer = hooks.world.peer("deliveries/deliverer-1")
+    down = (DownEndpoint("https://x.example:443", 1_790_000_000_000, ("a", "b")),)
+    for _report in range(5):
+        deliverer.say(hooks.actor, EndpointsDown(deliverer.path, down))
+        hooks.world.pass_time(30)
+    assert published() == [("endpoint.down", "a"), ("endpoint.down", "b")]
+    hooks.world.pass_time(60)
+    assert published() == []
+    hooks.world.pass_time(61)
+    assert published() == [("endpoint.up", "a"), ("endpoint.up", "b")]
