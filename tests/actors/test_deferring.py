@@ -1,11 +1,15 @@
 """What a deliverer defers, and how it counts its requests, without processes."""
 
-import pytest
-from attrs import evolve
+import time
 
+import pytest
+from attrs import astuple, evolve
+
+from callboard.actors.messages.paths import FAILURE_CACHE, HOOK_LISTENER
+from callboard.supervision import Peer
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.outcome import ClientError, Response
-from support.deliverers import LocalDeliverer, delivery
+from support.deliverers import ACCOUNT, LocalDeliverer, delivery
 
 
 @pytest.fixture
@@ -55,3 +59,31 @@ def test_the_seconds_of_requests_are_of_those_that_were_made(make, outcome, seco
     deliverer.end(outcome)
     counted = deliverer.tally.figures().distributions.get((catalog.REQUEST_SECONDS.name, ()))
     assert (0 if counted is None else counted.count) == seconds
+
+
+def test_hooks_of_an_endpoint_that_is_down_fail_although_nothing_is_sent(make):
+    """Otherwise they would never be disabled, and none would hear of it."""
+    deliverer = make(slots=9, retry_policy="standard", circuit_failures=2)
+    for path in (FAILURE_CACHE, HOOK_LISTENER):
+        deliverer.peers[path] = Peer(path, 1, path, 0)
+    began_ms = int(time.time() * 1000)
+
+    def failed():
+        deliverer.deferred()
+        batches = deliverer.sent.pop(FAILURE_CACHE, [])
+        return [(account, hook) for m in batches for account, hook, _at in m.failures]
+
+    for number in range(2):
+        deliverer.take(delivery(number))
+        deliverer.end(ClientError("timeout"))
+    assert failed() == [(ACCOUNT, "h")] * 2
+    deliverer.take(delivery(2), delivery(3))
+    deliverer.outdated()
+    assert deliverer.requests.flying == []
+    assert failed() == [(ACCOUNT, "h")]  # The other waits here, to probe it.
+    deliverer._sweep()
+    [report] = deliverer.sent.pop(HOOK_LISTENER)
+    assert report.deliverer == "deliveries/deliverer-1"
+    ((endpoint, since_ms, accounts),) = [astuple(one) for one in report.down]
+    assert (endpoint, accounts) == ("http://h:80", (ACCOUNT,))
+    assert began_ms <= since_ms <= time.time() * 1000

@@ -29,10 +29,12 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Declared,
     IncomingMessage,
+    Overdue,
     Received,
     Removed,
     Unblocked,
     Unconfirmed,
+    Unreadable,
 )
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
@@ -505,3 +507,10 @@ def test_a_payload_that_is_refused_goes_to_a_deliverer_and_is_settled_at_the_bri
     reports = [message for address, message in to if address == "bridge"]
     assert reports == [Progress(source, (), (("1/0", (7,)),))]
     assert retry_queue.broker.published == []
+
+
+@pytest.mark.parametrize("first", [Received(()), Unreadable(()), Overdue(())])
+def test_the_events_of_a_connection_are_all_handled_whatever_comes_first(retry_queue, first):
+    retry_queue.broker.requeue = lambda tags: None
+    report(retry_queue, first, Blocked("low on memory"))
+    assert retry_queue.blocked == "low on memory"

@@ -12,6 +12,7 @@ from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import (
     Applied,
     ApplyHooks,
+    ApplyHook,
     Barrier,
     ChangeHooks,
     ConfigurationChanged,
@@ -19,6 +20,8 @@ from callboard.actors.messages import (
     EditHook,
     HooksApplied,
     FlushFailures,
+    HookApplied,
+    HookSaved,
     HooksLoaded,
     HooksRefreshed,
     LoadHooks,
@@ -34,7 +37,7 @@ from callboard.actors.messages.paths import (
     RETRY_QUEUE,
 )
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
-from callboard.config.settings import AmqpSettings, DisablerSettings
+from callboard.config.settings import AmqpSettings, DisablerSettings, ModuleSettings
 from callboard.webhooks.dispatch.down_endpoints import DownEndpoint
 from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.hooks.hook import new_hook
@@ -434,7 +437,13 @@ def warning_world():
 def disabling(warning_world):
     servers = SimpleNamespace(broker=Broker(warning_world), store=Store())
     warning_world.ports = Ports(servers.broker.connect, servers.store.connect)
-    return lambda **parts: Disabling(warning_world, servers, warning_world.settings(**parts))
+    shop = ModuleSettings(id="shop", exchange="shop", bindings=("order.#",), account_id="a")
+
+    def disabling(**parts):
+        settings = warning_world.settings(modules=(shop,), **parts)
+        return Disabling(warning_world, servers, settings)
+
+    return disabling
 
 
 def test_a_hook_that_is_disabled_leaves_the_table_and_its_failures_are_forgotten(disabling):
@@ -520,3 +529,46 @@ def test_the_endpoints_of_a_deliverer_that_is_silent_for_two_minutes_are_up(hook
     assert published() == []
     hooks.world.pass_time(61)
     assert published() == [("endpoint.up", "a"), ("endpoint.up", "b")]
+
+
+def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.load_all()
+    hooks.broker.stop(60)
+    hooks.world.pass_time(1)
+    hooks.table.take(ChangeHooks)
+    client = hooks.world.peer("client")
+
+    def in_effect(kind):
+        """The responses before and after the table has passed the change on."""
+        hooks.world.pass_time(0.1)
+        before = client.take(kind)
+        for barrier in hooks.table.take(Barrier):
+            hooks.table.say(hooks.actor, Applied(barrier.ticket))
+        hooks.world.pass_time(0.1)
+        return len(before), len(client.take(kind))
+
+    client.say(hooks.actor, EditHook("h0001", {"name": "new"}))
+    assert in_effect(HookSaved) == (0, 1)
+    assert hooks.changes() == [["h0001"]]
+    client.say(hooks.actor, ApplyHook("a", "h0002"))
+    assert in_effect(HookApplied) == (0, 1)
+    assert hooks.changes() == [["h0002"]]
+
+
+def test_the_failures_of_a_hook_are_forgotten_when_it_is_edited_not_when_it_is_created(disabling):
+    hooks = disabling()
+    hooks.save(1)
+    hooks.start()
+    hooks.publish(1)
+    assert hooks.flushed == set()
+    hooks.publish(1, "doc_edited")
+    assert hooks.flushed == {("a", "h0001")}
+    hooks.store.away = True
+    hooks.publish(1, "doc_edited")
+    assert hooks.warnings[0] == {
+        "event": "store_unavailable",
+        "hook": "h0001",
+        "reason": "the store is away",
+    }
