@@ -126,6 +126,12 @@ def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
     assert log.stored(MONTH) == ["a1"]
     stats = log.actor.actor.stats()
     assert (stats["written"], stats["refused"], stats["waiting"]) == (1, 2, 0)
+    [line] = log.world.logged
+    assert (line["event"], line["database"], line["reason"]) == (
+        "attempts_refused",
+        "account/no",
+        "illegal_database_name",
+    )
 
 
 def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):

@@ -164,3 +164,8 @@ def test_each_actor_here_is_to_report_but_supervisors_and_those_of_other_machine
     assert [(p.kind, p.what) for p in health.found] == [
         ("report", "no report yet of deliveries/deliverer-1")
     ]
+
+
+def test_the_time_that_the_store_takes_is_measured(health):
+    ((_labels, times),) = health.it.samples("callboard_store_probe_duration_seconds_count")
+    assert times >= 1
