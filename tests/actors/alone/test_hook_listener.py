@@ -12,15 +12,13 @@ from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import (
     Applied,
     ApplyHooks,
-    ApplyHook,
     Barrier,
     ChangeHooks,
     ConfigurationChanged,
     DisableHook,
     EditHook,
-    HooksApplied,
     FlushFailures,
-    HookApplied,
+    HooksApplied,
     HookSaved,
     HooksLoaded,
     HooksRefreshed,
@@ -387,6 +385,8 @@ def test_hooks_that_another_actor_saved_are_put_into_the_table_together(hooks):
     hooks.table.say(hooks.actor, Applied(barrier.ticket))
     hooks.world.pass_time(0.1)
     assert hooks.table.take(HooksApplied) == [HooksApplied()]
+
+
 class Disabling(Hooks):
     """With a failure cache and a subscriber to `hook_disabled`; warnings are collected."""
 
@@ -552,8 +552,8 @@ def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
     client.say(hooks.actor, EditHook("h0001", {"name": "new"}))
     assert in_effect(HookSaved) == (0, 1)
     assert hooks.changes() == [["h0001"]]
-    client.say(hooks.actor, ApplyHook("a", "h0002"))
-    assert in_effect(HookApplied) == (0, 1)
+    client.say(hooks.actor, ApplyHooks((("a", "h0002"),)))
+    assert in_effect(HooksApplied) == (0, 1)
     assert hooks.changes() == [["h0002"]]
 
 
@@ -569,6 +569,6 @@ def test_the_failures_of_a_hook_are_forgotten_when_it_is_edited_not_when_it_is_c
     hooks.publish(1, "doc_edited")
     assert hooks.warnings[0] == {
         "event": "store_unavailable",
-        "hook": "h0001",
+        "hooks": ["h0001"],
         "reason": "the store is away",
     }
