@@ -34,7 +34,7 @@ def completed(received: Settings) -> Settings:
     """An actor's settings, with the machine's own secrets if a node has started it here."""
     if _own is None:
         return received
-    _own.begun[0] = 1
+    _own.begun[0] = True
     return with_own(received, _own.settings)
 
 

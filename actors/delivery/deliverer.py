@@ -593,7 +593,6 @@ class Deliverer(UsesHooks):
             self._refuse_payload(job, len(job.delivery.body))
             return
         self._deferrals.add((job, deferral))
-        self._flush_soon()
 
     @staticmethod
     def _is_too_large(deferral: RetryMessage) -> bool:

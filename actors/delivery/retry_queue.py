@@ -573,10 +573,11 @@ class RetryQueue(UsesHooks, BrokerRole):
 
     def _deliverer_of(self, delivery: Delivery, deliverers: list[Peer]) -> str:
         """The path of the deliverer that has a copy already, even if others have come or gone."""
-        path, incarnation = self._ledger.holder_of(delivery.id) or ("", 0)
-        peer = self.peers.get(path)
-        if peer is not None and peer.incarnation == incarnation:
-            return path
+        holder = self._ledger.holder_of(delivery.id)
+        if holder is not None:
+            peer = self.peers.get(holder[0])
+            if peer is not None and peer.incarnation == holder[1]:
+                return peer.path
         return deliverer_for(delivery, deliverers).path
 
     def _new_share(self, peer: Peer, ids: dict[int, str]) -> tuple[str, Source]:

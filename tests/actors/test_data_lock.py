@@ -52,6 +52,22 @@ def test_a_deleted_lock_file_starts_no_second_owner_and_is_written_again(setting
     assert owner_of(settings) is None
 
 
+def test_a_lock_file_that_is_in_place_is_left_alone(settings, file):
+    with ownership(settings) as check:
+        before = file.stat()
+        check()
+        after = file.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_lock_file_that_was_emptied_is_written_again(settings, file):
+    with ownership(settings) as check:
+        written = file.read_text()
+        file.write_text("")
+        check()
+        assert file.read_text() == written
+
+
 def test_a_lock_file_that_was_replaced_is_written_again(settings, file):
     with ownership(settings) as check:
         file.unlink()

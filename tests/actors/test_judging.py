@@ -243,3 +243,13 @@ def test_while_the_store_is_away_the_choices_so_far_stay(judge):
     assert options == Options(
         policy="standard", retry_steps_s=(9.0,), log_successful=True, ordered=True
     )
+
+
+def test_each_account_is_looked_up_once_for_all_deliveries_of_a_hook(judge):
+    judge.store.save("webhooks", DOCUMENT)
+    judge.store.save("accounts", {"_id": ACCOUNT, "pvt_deleted": True})
+    judge.store.calls.clear()
+    judge.put(*(due(str(number)) for number in range(5)))
+    judge.answer()
+    assert [fate.reason for _tag, fate in judge.decided] == ["account deleted"] * 5
+    assert judge.store.calls.count("get") == 1

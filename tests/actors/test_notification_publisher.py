@@ -1,9 +1,12 @@
 """What waits for a subscriber: one batch at a time, bounded, and what is left out counted."""
 
+import pytest
+
 from callboard.actors.base.notification_publisher import (
     NotificationPublisher,
     SubscriberQueue,
 )
+from callboard.actors.messages import notifications
 from callboard.actors.messages.notifications import HOOK_DISABLED, HookDisabled, NoticesSeen
 from callboard.supervision import Peer, Timer
 
@@ -115,3 +118,22 @@ def test_each_subscriber_is_sent_all_and_others_kinds_go_nowhere():
     publishing.publisher.seen(publishing.sent[0][1].seen())
     assert publishing.due() == 1
     assert publishing.sent[2][1].notices == disabled(3)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *disabled(1),
+        notifications.ChildRestarted("event_bridge", 1, 2, "killed"),
+        notifications.DeliveryFailed("a", "h", "d", "e", "https://x.example/", "status 500"),
+        notifications.SubscribeToNotices(),
+        notifications.Subscribed(()),
+        notifications.Unsubscribe(),
+        notifications.Unsubscribed("asked"),
+        notifications.Notices(1, HOOK_DISABLED, 1),
+        NoticesSeen(1, HOOK_DISABLED, 1),
+    ],
+)
+def test_messages_of_programs_that_embed_it_are_of_the_first_version(message):
+    """Such a program may run with another version of these classes."""
+    assert message.version == 1

@@ -1,7 +1,7 @@
 """Which attempts a deliverer records, and under which ids, without a system."""
 
 import pytest
-import structlog
+import structlog.testing
 from attrs import evolve
 
 from callboard.actors.delivery.recording import Recorder
@@ -96,3 +96,29 @@ def test_the_record_says_how_long_the_request_took():
     recorded.recorder.exhausted(ended, ClientError("endpoint"), GiveUp("endpoint"), NOW)
     took = [document.get("pvt_duration_ms") for document in recorded.attempts()]
     assert took == [1234, None, None]
+
+
+def test_the_log_names_the_hook_and_the_reason_of_each_failure():
+    recorded, its = Recorded(), job(attempts_made=2)
+    with structlog.testing.capture_logs() as logs:
+        recorded.recorder.failed(its, Response(503), NOW)
+        recorded.recorder.failed(its, ClientError("timeout"), NOW)
+        recorded.recorder.failed(its, ClientError("failed_connect", "refused"), NOW)
+        recorded.recorder.exhausted(its, Response(404), GiveUp("status 404"), NOW)
+        recorded.recorder.cancelled(its, "hook deleted", NOW)
+    about = {"account": "acme", "hook": "h", "event_id": "e", "delivery": "d" * 32}
+    assert all(about.items() <= line.items() for line in logs)
+    facts = [{k: v for k, v in line.items() if k not in {*about, "log_level"}} for line in logs]
+    left = its.attempts_left
+    assert facts == [
+        {"event": "try_failed", "outcome": 503, "tries_left": left},
+        {"event": "try_failed", "outcome": "timeout", "tries_left": left},
+        {
+            "event": "try_failed",
+            "outcome": "failed_connect",
+            "detail": "refused",
+            "tries_left": left,
+        },
+        {"event": "given_up", "reason": "status 404"},
+        {"event": "delivery_cancelled", "reason": "hook deleted"},
+    ]

@@ -11,8 +11,16 @@ from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.delivery.ordered_queues import Publication
 from callboard.actors.delivery.retry_queue import RetryQueue
-from callboard.actors.messages import Defer, Deferred, DueBatch, OrderedFound
-from callboard.actors.messages.paths import DELIVERIES, RETRY_QUEUE
+from callboard.actors.messages import (
+    Defer,
+    Deferred,
+    DeliveryBatch,
+    DueBatch,
+    OrderedFound,
+    Progress,
+    Release,
+)
+from callboard.actors.messages.paths import DELIVERIES, EVENT_BRIDGE, RETRY_QUEUE
 from callboard.actors.operations.waiting import WaitingRequests
 from callboard.adapters.broker.protocol import (
     Blocked,
@@ -21,10 +29,12 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     Declared,
     IncomingMessage,
+    Overdue,
     Received,
     Removed,
     Unblocked,
     Unconfirmed,
+    Unreadable,
 )
 from callboard.adapters.local.ordered_file import OrderedFile
 from callboard.adapters.store.spool import Spool
@@ -421,3 +431,86 @@ def test_a_lost_connection_ends_a_block(retry_queue):
     report(retry_queue, Blocked("low on memory"))
     report(retry_queue, ConnectionDown("lost", 1.0), ConnectionUp("retries"))
     assert len(defer(retry_queue, retry_of("a"))) == 1
+
+
+# What it holds, and reports
+
+
+def test_a_lost_connection_takes_what_came_by_it_and_leaves_what_deliverers_gave(retry_queue):
+    retry_queue.on_broker(ConnectionUp("retries"))
+    retry_queue.on_broker(Blocked("low on memory"))
+    retry_queue.blocked = "low on memory"
+    waits = [retry_of("next wait"), retry_of("asks", left=())]
+    bodies = map(as_json, waits)
+    retry_queue.on_broker(
+        Received(tuple(IncomingMessage(n, "", "q", b) for n, b in enumerate(bodies, 1)))
+    )
+    retry_queue.receiveMsg_Defer(
+        Defer(1, ("deliveries/deliverer-1", 1), (retry_of("given"),)), "deliverer"
+    )
+    stats = retry_queue.stats()
+    assert (stats["in_hand"], stats["unconfirmed"]) == (1, 2)
+    retry_queue.on_broker(ConnectionDown("lost", 1.0))
+    stats = retry_queue.stats()
+    assert (stats["in_hand"], stats["unconfirmed"]) == (0, 1)
+    retry_queue.blocked = ""
+    retry_queue.on_broker(ConnectionUp("retries"))
+    published = [message.properties.message_id for _number, message in retry_queue.broker.published]
+    assert published == ["given"]
+
+
+def test_why_a_delivery_is_deferred_is_listed_through_all_of_its_waits(retry_queue, waiting):
+    later = int(time.time() * 1000) + 7_200_000
+    long = evolve(retry_of("a", left=("1h", "1m")), due_ms=later, deferred_since_ms=5)
+    defer(retry_queue, long)
+    before = listed(waiting)
+    assert before == [("a", "no room at its endpoint")]
+    message = IncomingMessage(1, "", "q", as_json(evolve(long, left=("1m",), history=())))
+    retry_queue.on_broker(Received((message,)))
+    assert retry_queue.stats()["rounds"] == 1
+    published = [number for number, _message in retry_queue.broker.published]
+    retry_queue.on_broker(Confirmed(tuple(published)))
+    assert retry_queue.broker.acknowledged == [1]
+    assert listed(waiting) == before
+
+
+def test_the_deliveries_of_paused_hooks_are_counted_apart(retry_queue):
+    both = ((("a", "h"), False), (("a", "p"), True))
+    retry_queue.on_broker(ConnectionUp("retries"))
+    retry_queue.receiveMsg_OrderedFound(OrderedFound(both), None)
+    retry_queue.on_broker(Declared(OF_HOOK, 5))
+    retry_queue.on_broker(Declared("callboard.events.ordered.p", 3))
+    retry_queue.measure()
+    gauges = retry_queue.tally.figures().gauges
+    of_queue = {
+        labels: value for (name, labels), value in gauges.items() if "queue_messages" in name
+    }
+    assert of_queue == {("ordered",): 5, ("paused",): 3}
+
+
+def test_a_payload_that_is_refused_goes_to_a_deliverer_and_is_settled_at_the_bridge(retry_queue):
+    """A deliverer writes its dead letter."""
+    to = []
+    retry_queue.send = lambda address, message: to.append((address, message))
+    retry_queue.peers[EVENT_BRIDGE] = Peer(EVENT_BRIDGE, 1, "bridge", 0)
+    retry_queue.on_broker(ConnectionUp("retries"))
+    source = EVENT_BRIDGE, 1
+    batch = DeliveryBatch("1/0", source, (), ((7, DELIVERY, 99),))
+    retry_queue.receiveMsg_DeliveryBatch(batch, None)
+    retry_queue.receiveMsg_Release(Release(1, 1, 0, (("1/0", (7,)),)), None)
+    [due] = [message for _to, message in to if isinstance(message, DueBatch)]
+    ((tag, item, reason, size),) = due.refused
+    assert (item.delivery, reason, size) == (DELIVERY, "refused: payload", 99)
+    to.clear()
+    settled = Progress((RETRY_QUEUE, 1), (due.share,), ((due.share, (tag,)),))
+    retry_queue.receiveMsg_Progress(settled, None)
+    reports = [message for address, message in to if address == "bridge"]
+    assert reports == [Progress(source, (), (("1/0", (7,)),))]
+    assert retry_queue.broker.published == []
+
+
+@pytest.mark.parametrize("first", [Received(()), Unreadable(()), Overdue(())])
+def test_the_events_of_a_connection_are_all_handled_whatever_comes_first(retry_queue, first):
+    retry_queue.broker.requeue = lambda tags: None
+    report(retry_queue, first, Blocked("low on memory"))
+    assert retry_queue.blocked == "low on memory"

@@ -90,6 +90,39 @@ def test_one_that_waits_and_is_back_looks_for_work_again():
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(4))
 
 
+def test_two_threads_look_for_work_and_one_more_for_each_that_waits():
+    go_on, waits, done = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
+
+    def work(blocks):
+        if blocks:
+            pool.waits()
+            waits.release()
+        go_on.wait(PATIENCE_S)
+        done.release()
+
+    before = set(threading.enumerate())
+
+    def threads():
+        return len(set(threading.enumerate()) - before)
+
+    pool = ThreadPool(9, work, "test")
+    started = []
+    for _number in range(6):
+        pool.add(False)
+        started.append(threads())
+    assert started == [1, 2, 2, 2, 2, 2]
+    pool.close()
+    go_on.set()
+    go_on, pool = threading.Event(), ThreadPool(9, work, "test")
+    before = set(threading.enumerate())
+    for number in range(1, 5):
+        pool.add(True)
+        assert waits.acquire(timeout=PATIENCE_S)
+        assert threads() == number
+    pool.close()
+    go_on.set()
+
+
 def test_threads_start_when_they_are_needed():
     done = threading.Semaphore(0)
     before = set(threading.enumerate())

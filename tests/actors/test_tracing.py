@@ -98,3 +98,12 @@ def test_each_event_in_hand_has_a_span_until_it_is_settled(tracing_with, collect
     assert sent[1].parent_id == PARENT.parent_id
     assert told.parent_id == sent[1].span_id
     assert sent[1].attributes["messaging.system"] == "rabbitmq"
+
+
+def test_what_is_in_hand_when_the_bridge_stops_is_sent_with_the_others(collector):
+    """The tracing is closed with the spans, and sends what it has: nothing else closes it."""
+    settings = Settings(tracing=TracingSettings(endpoint=collector.url))
+    spans = EventSpans(tracing(settings, "event_bridge", logger(), own_process=False), "q")
+    spans.begin(message(1))
+    spans.close()
+    assert [span.reason for span in collector.spans] == ["stopped"]

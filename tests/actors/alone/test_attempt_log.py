@@ -1,12 +1,17 @@
 """The attempt log alone: what it has confirmed reaches the store, whatever ends or is away."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 
+from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
 from callboard.adapters.store.protocol import StoreError
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
+from support.world import Broker, Store, World
 
 MONTH = "account/a1/b2/c3-202611"
 
@@ -121,6 +126,12 @@ def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
     assert log.stored(MONTH) == ["a1"]
     stats = log.actor.actor.stats()
     assert (stats["written"], stats["refused"], stats["waiting"]) == (1, 2, 0)
+    [line] = log.world.logged
+    assert (line["event"], line["database"], line["reason"]) == (
+        "attempts_refused",
+        "account/no",
+        "illegal_database_name",
+    )
 
 
 def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):
@@ -140,3 +151,27 @@ def test_who_asks_for_the_policy_gets_it_and_hears_of_changes(log):
     )
     log.world.pass_time(90)
     assert [policy.successes for policy in log.deliverer.take(AttemptPolicy)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected_ms"),
+    [(2500, 2500), (0, 10_000), ("soon", 10_000), (None, 10_000), (-7, 1)],
+)
+def test_the_cluster_says_how_long_connecting_may_take(log, stored, expected_ms):
+    log.store.databases["system_config"] = {}
+    log.store.save("system_config", {"_id": "webhooks", "default": {"connect_timeout_ms": stored}})
+    log.world.pass_time(90)
+    log.deliverer.say(log.actor, WhichAttempts())
+    log.world.pass_time(1)
+    assert log.deliverer.take(AttemptPolicy)[-1].connect_timeout_ms == expected_ms
+
+
+def test_the_log_says_that_the_policy_cannot_be_read():
+    with World(log_level=logging.WARNING) as world:
+        store = Store()
+        store.away = True
+        world.ports = Ports(Broker(world).connect, store.connect)
+        Log(world, SimpleNamespace(store=store), world.settings())
+        assert world.logged == [
+            {"event": "store_unavailable", "actor": ATTEMPT_LOG, "reason": "the store is away"}
+        ]

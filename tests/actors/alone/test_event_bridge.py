@@ -1,13 +1,19 @@
 """The event bridge alone: what it acknowledges, repeats and gives back, whatever its peers do."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
 
+from callboard.actors.base.role import Ports
 from callboard.actors.events.bridge import EventBridge
-from callboard.actors.messages import EventBatch, NotHeld, Progress, Reconcile, Routed
-from callboard.actors.messages.paths import EVENT_BRIDGE, responder_path
+from callboard.actors.messages import EventBatch, NotHeld, Progress, Reconcile, Release, Routed
+from callboard.actors.messages.paths import EVENT_BRIDGE, RETRY_QUEUE, responder_path
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
+from callboard.config.settings import ApiSettings, ModuleSettings
 from callboard.config.time_limits import overdue_s
+from support.world import Broker, Store, World
 
 QUEUE = "callboard.events"
 LOST_S = 120.0
@@ -252,3 +258,47 @@ def test_an_event_that_is_not_settled_returns_to_the_broker_in_time(bridge):
     bridge.route(again, redelivered)
     bridge.report(f"{again}/0", redelivered)
     assert bridge.left == []
+
+
+def test_deliveries_in_order_are_released_as_soon_as_all_earlier_ones_are_made(bridge):
+    retries = bridge.world.peer(RETRY_QUEUE)
+    bridge.world.tell_peers(bridge.actor, bridge.responder, bridge.deliverer, retries)
+    bridge.publish(b"1")
+    [(first, [one])] = bridge.batches()
+    bridge.publish(b"2")
+    [(second, [two])] = bridge.batches()
+
+    def route(batch, tag):
+        share = f"{batch}/0"
+        holder = {share: (RETRY_QUEUE, retries.incarnation)}
+        bridge.responder.say(bridge.actor, Routed(batch, {share: (tag,)}, holder, ()))
+        bridge.world.pass_time(0.1)
+        return [message.released for message in retries.take(Release)]
+
+    assert [shares for shares in route(second, two) if shares] == []
+    expected = [(f"{first}/0", (one,)), (f"{second}/0", (two,))]
+    assert [sorted(released) for released in route(first, one)] == [expected]
+    bridge.world.pass_time(LOST_S)
+    again = retries.take(Release)
+    assert {tuple(sorted(message.released)) for message in again} == {tuple(expected)}
+
+
+def test_the_log_says_which_event_was_quarantined_and_why():
+    with World(log_level=logging.WARNING) as world:
+        servers = SimpleNamespace(broker=Broker(world), store=Store())
+        world.ports = Ports(servers.broker.connect, servers.store.connect)
+        shop = ModuleSettings(id="shop", exchange="shop", bindings=("order.#",), account_id="a")
+        settings = world.settings(api=ApiSettings(events=False), modules=(shop,))
+        bridge = Bridge(world, servers, settings)
+        world.logged.clear()
+        bridge.publish(b"1")
+        [(batch, [tag])] = bridge.batches()
+        bridge.route(batch, (), poison=[(tag, "the body is no object")])
+        [line] = world.logged
+        assert line == {
+            "event": "event_set_aside",
+            "actor": "event_bridge",
+            "module": "shop",
+            "routing_key": "order.made",
+            "reason": "the body is no object",
+        }

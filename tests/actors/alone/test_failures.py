@@ -335,3 +335,21 @@ def test_without_the_store_or_the_listener_nothing_is_disabled(disabling, world)
     world.tell_peers(it.actor, it.cache, it.listener)
     now = it.now_ms
     assert len(it.seen({("a", "h"): tuple(now - n for n in range(9))})) == 1
+
+
+def test_what_fails_before_the_broker_is_up_is_shared_once_it_is(world, servers, settings):
+    servers.broker.up = False
+    one = Cache(world, settings)
+    one.fail("h1", 10)
+    one.say(FlushFailures("a", "h2", everywhere=True))
+    world.pass_time(5)
+    assert one.actor.actor.stats() == {"failures": 1, "unshared": 1}
+    servers.broker.up = True
+    world.pass_time(5)
+    assert one.actor.actor.stats() == {"failures": 1, "unshared": 0}
+    other = Cache(world, settings)
+    other.fail("h2", 20)
+    servers.broker.stop(2)
+    one.fail("h1", 11)
+    world.pass_time(5)
+    assert other.seen() == {("a", "h2"): (20,), ("a", "h1"): (11,)}

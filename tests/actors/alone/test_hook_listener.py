@@ -1,29 +1,45 @@
 """The hook listener alone: the table gets every hook and every change."""
 
 import json
+import logging
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
 
+from callboard.actors.base.role import Ports
 from callboard.actors.hooks.listener import HookListener
 from callboard.actors.messages import (
     Applied,
     ApplyHooks,
     Barrier,
     ChangeHooks,
+    ConfigurationChanged,
     DisableHook,
     EditHook,
+    FlushFailures,
     HooksApplied,
+    HookSaved,
     HooksLoaded,
     HooksRefreshed,
     LoadHooks,
     RefreshHooks,
 )
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
+from callboard.actors.messages.notifications import HookDisabled, Notices
+from callboard.actors.messages.operational import EndpointsDown
+from callboard.actors.messages.paths import (
+    DISABLER,
+    FAILURE_CACHE,
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    RETRY_QUEUE,
+)
 from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
-from callboard.config.settings import AmqpSettings, DisablerSettings
+from callboard.config.settings import AmqpSettings, DisablerSettings, ModuleSettings
+from callboard.webhooks.dispatch.down_endpoints import DownEndpoint
 from callboard.webhooks.events.changes import document_change
 from callboard.webhooks.hooks.hook import new_hook
+from support.world import Broker, Store, World
 
 
 def document(number, **fields):
@@ -151,6 +167,37 @@ def test_while_the_store_is_away_a_load_waits(hooks):
     hooks.store.away = False
     hooks.world.pass_time(5)
     assert hooks.load_all() == ["h0001"]
+
+
+def test_a_load_that_began_before_the_connection_was_lost_begins_again(hooks):
+    """A change may have come meanwhile, of a page that was sent before."""
+    hooks.save(1)
+    hooks.start()
+    first = hooks.loads()
+    hooks.broker.stop(5)
+    hooks.world.pass_time(10)
+    assert first[0].stream < hooks.loads()[0].stream
+
+
+def test_readers_forget_what_they_know_after_each_connection_and_each_sleep(hooks):
+    hooks.start()
+    readers = [hooks.world.peer(path) for path in (DISABLER, "responders/shop", RETRY_QUEUE)]
+    other = hooks.world.peer("metrics")
+    hooks.world.tell_peers(hooks.actor, hooks.table, *readers, other)
+    hooks.load_all()
+
+    def seen():
+        found = [[m.documents for m in reader.take(ConfigurationChanged)] for reader in readers]
+        assert other.take(ConfigurationChanged) == []
+        return found
+
+    seen()
+    hooks.broker.stop(5)
+    hooks.world.pass_time(10)
+    assert seen() == [[None]] * 3
+    hooks.world.suspend(30)
+    hooks.world.pass_time(5)
+    assert seen() == [[None]] * 3
 
 
 def miss_connection(hooks):
@@ -338,3 +385,190 @@ def test_hooks_that_another_actor_saved_are_put_into_the_table_together(hooks):
     hooks.table.say(hooks.actor, Applied(barrier.ticket))
     hooks.world.pass_time(0.1)
     assert hooks.table.take(HooksApplied) == [HooksApplied()]
+
+
+class Disabling(Hooks):
+    """With a failure cache and a subscriber to `hook_disabled`; warnings are collected."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.cache, self.subscriber = map(
+            self.world.peer, (FAILURE_CACHE, "subscribers/hook_disabled/1")
+        )
+
+    def start(self, incarnation=1):
+        super().start(incarnation)
+        self.world.tell_peers(self.actor, self.table, self.cache, self.subscriber)
+        self.load_all()
+        self.world.logged.clear()
+
+    def disable(self, hook="h0001"):
+        self.cache.say(self.actor, DisableHook("a", hook, "too many failed attempts"))
+        self.world.pass_time(1)
+
+    @property
+    def removed(self):
+        return [change.remove for change in self.table.take(ChangeHooks) if change.remove]
+
+    @property
+    def flushed(self):
+        return {(m.account_id, m.hook_id) for m in self.cache.take(FlushFailures)}
+
+    @property
+    def notified(self):
+        return [notice for batch in self.subscriber.take(Notices) for notice in batch.notices]
+
+    @property
+    def warnings(self):
+        """The fields of each line of the log, without those of every line."""
+        found = [{k: v for k, v in line.items() if k != "actor"} for line in self.world.logged]
+        self.world.logged.clear()
+        return found
+
+
+@pytest.fixture
+def warning_world():
+    with World(log_level=logging.WARNING) as world:
+        yield world
+        assert world.crashes == []
+
+
+@pytest.fixture
+def disabling(warning_world):
+    servers = SimpleNamespace(broker=Broker(warning_world), store=Store())
+    warning_world.ports = Ports(servers.broker.connect, servers.store.connect)
+    shop = ModuleSettings(id="shop", exchange="shop", bindings=("order.#",), account_id="a")
+
+    def disabling(**parts):
+        settings = warning_world.settings(modules=(shop,), **parts)
+        return Disabling(warning_world, servers, settings)
+
+    return disabling
+
+
+def test_a_hook_that_is_disabled_leaves_the_table_and_its_failures_are_forgotten(disabling):
+    hooks = disabling()
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.disable()
+    assert [doc["_id"] for doc in hooks.store.all("webhooks") if not doc["enabled"]] == ["h0001"]
+    assert (hooks.removed, hooks.flushed) == ([(("a", "h0001"),)], {("a", "h0001")})
+    assert hooks.notified == [HookDisabled("a", "h0001", "too many failed attempts")]
+    assert hooks.warnings == [{"event": "hook_disabled", "account": "a", "hook": "h0001"}]
+    # Another node has found the same failures.
+    hooks.disable()
+    assert (hooks.flushed, hooks.notified, hooks.warnings) == ({("a", "h0001")}, [], [])
+
+
+def test_what_cannot_be_disabled_is_logged_and_keeps_its_failures(disabling):
+    hooks = disabling()
+    hooks.save(1)
+    hooks.start()
+    hooks.disable("of a callflow")
+    assert hooks.warnings == [
+        {"event": "hook_not_disabled", "hook": "of a callflow", "reason": "it is not stored"}
+    ]
+    hooks.store.away = True
+    hooks.disable()
+    (warning,) = hooks.warnings
+    assert (warning["event"], warning["hook"]) == ("hook_not_disabled", "h0001")
+    assert warning["reason"]
+    assert (hooks.flushed, hooks.notified, hooks.removed) == (set(), [], [])
+
+
+def test_a_hook_that_would_be_disabled_is_logged_and_counts_its_failures_from_the_start(disabling):
+    hooks = disabling(disabler=DisablerSettings(read_only=True))
+    hooks.save(1)
+    hooks.start()
+    hooks.disable()
+    assert (hooks.flushed, hooks.notified, hooks.removed) == ({("a", "h0001")}, [], [])
+    assert hooks.warnings == [
+        {
+            "event": "hook_would_be_disabled",
+            "account": "a",
+            "hook": "h0001",
+            "reason": "too many failed attempts",
+        }
+    ]
+
+
+def test_a_removal_that_the_bus_brought_is_not_found_again(hooks):
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.load_all()
+    stored = hooks.store.get("webhooks", "h0001")
+    hooks.store.delete("webhooks", "h0001", stored["_rev"])
+    hooks.publish(1, "doc_deleted")
+    assert [change.remove for change in hooks.table.take(ChangeHooks)] == [(("a", "h0001"),)]
+    hooks.world.pass_time(25)
+    assert (hooks.loads(), hooks.actor.actor.stats()["missed"]) == ([], 0)
+
+
+def test_the_endpoints_of_a_deliverer_that_is_silent_for_two_minutes_are_up(hooks):
+    """It has ended; its successor reports those that are still down within half a minute."""
+    hooks.start()
+    everything = Topology(
+        (Exchange("callboard.operational", "topic", True),),
+        Queue("seen"),
+        (Binding("callboard.operational", "#"),),
+    )
+    hooks.broker.declare(everything, "seen")
+
+    def published():
+        found = [json.loads(message.body) for message in hooks.broker.queues["seen"]]
+        hooks.broker.queues["seen"].clear()
+        return [(body["Event-Name"], body["Account-ID"]) for body in found]
+
+    deliverer = hooks.world.peer("deliveries/deliverer-1")
+    down = (DownEndpoint("https://x.example:443", 1_790_000_000_000, ("a", "b")),)
+    for _report in range(5):
+        deliverer.say(hooks.actor, EndpointsDown(deliverer.path, down))
+        hooks.world.pass_time(30)
+    assert published() == [("endpoint.down", "a"), ("endpoint.down", "b")]
+    hooks.world.pass_time(60)
+    assert published() == []
+    hooks.world.pass_time(61)
+    assert published() == [("endpoint.up", "a"), ("endpoint.up", "b")]
+
+
+def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
+    hooks.save(1, 2)
+    hooks.start()
+    hooks.load_all()
+    hooks.broker.stop(60)
+    hooks.world.pass_time(1)
+    hooks.table.take(ChangeHooks)
+    client = hooks.world.peer("client")
+
+    def in_effect(kind):
+        """The responses before and after the table has passed the change on."""
+        hooks.world.pass_time(0.1)
+        before = client.take(kind)
+        for barrier in hooks.table.take(Barrier):
+            hooks.table.say(hooks.actor, Applied(barrier.ticket))
+        hooks.world.pass_time(0.1)
+        return len(before), len(client.take(kind))
+
+    client.say(hooks.actor, EditHook("h0001", {"name": "new"}))
+    assert in_effect(HookSaved) == (0, 1)
+    assert hooks.changes() == [["h0001"]]
+    client.say(hooks.actor, ApplyHooks((("a", "h0002"),)))
+    assert in_effect(HooksApplied) == (0, 1)
+    assert hooks.changes() == [["h0002"]]
+
+
+def test_the_failures_of_a_hook_are_forgotten_when_it_is_edited_not_when_it_is_created(disabling):
+    hooks = disabling()
+    hooks.save(1)
+    hooks.start()
+    hooks.publish(1)
+    assert hooks.flushed == set()
+    hooks.publish(1, "doc_edited")
+    assert hooks.flushed == {("a", "h0001")}
+    hooks.store.away = True
+    hooks.publish(1, "doc_edited")
+    assert hooks.warnings[0] == {
+        "event": "store_unavailable",
+        "hooks": ["h0001"],
+        "reason": "the store is away",
+    }

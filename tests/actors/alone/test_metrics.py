@@ -1,9 +1,19 @@
 """`metrics` alone: it adds up what actors report, also over restarts."""
 
+import logging
+import threading
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from callboard.actors.messages import Figures, GetFigures, GetMetrics, MetricsText
+from callboard.actors.messages import (
+    Figures,
+    GetFigures,
+    GetHealth,
+    GetMetrics,
+    Health,
+    MetricsText,
+)
 from callboard.actors.messages.paths import EVENT_BRIDGE, METRICS
 from callboard.actors.metrics.metrics import Metrics
 from callboard.supervision import TreeNode
@@ -11,6 +21,7 @@ from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.snapshot import Snapshot
 from callboard.webhooks.metrics.tally import Tally
+from support.world import World
 
 
 class Watching:
@@ -91,3 +102,70 @@ def test_endpoints_are_shown_while_their_deliverer_is_up(it):
     it.bridge.restart()
     it.world.tell_peers(it.actor, it.bridge)
     assert it.ask(GetFigures(), Snapshot).endpoints == ()
+
+
+def child(path, status="running", *children):
+    return TreeNode(path, path, "C", "", status, 1, 1.0, 0, {}, children)
+
+
+class Judging:
+    """The health of a node that is ready once its bridge runs, with hooks and a broker."""
+
+    def __init__(self, world):
+        self.world, self.it = world, Watching(world, world.settings())
+        tally = Tally()
+        tally.set(catalog.HOOKS_LOADED, 1, "hook_table")
+        tally.set(catalog.BROKER_UP, 1, EVENT_BRIDGE)
+        sender = EVENT_BRIDGE, self.it.bridge.incarnation
+        self.it.bridge.say(self.it.actor, Figures(sender, 1, tally.figures(), ()))
+        self.see(child(EVENT_BRIDGE, "restarting"))
+        until = threading.Event()
+        while "store" in self.kinds:  # A thread asks it.
+            assert not until.wait(0.01)
+
+    def see(self, *children):
+        """The tree is so for ten seconds; the events of the log about it."""
+        for _second in range(10):
+            self.it.user.say(self.it.actor, child("callboard", "running", *children))
+            self.world.pass_time(1)
+        lines, self.world.logged[:] = list(self.world.logged), []
+        return [line["event"] for line in lines if "ready" in line["event"]]
+
+    @property
+    def found(self):
+        return self.it.ask(GetHealth(), Health).found
+
+    @property
+    def kinds(self):
+        return [problem.kind for problem in self.found]
+
+
+@pytest.fixture
+def health():
+    with World(log_level=logging.INFO) as world:
+        yield Judging(world)
+        assert world.crashes == []
+
+
+def test_the_log_has_each_change_of_readiness_once_although_nothing_asks(health):
+    runs, restarts = child(EVENT_BRIDGE), child(EVENT_BRIDGE, "restarting")
+    assert health.see(restarts) == []
+    assert health.see(runs) == []
+    assert health.see(restarts) == ["not_ready"]
+    assert health.see(runs) == ["ready_again"]
+    assert health.see(restarts) == ["not_ready"]
+    assert health.kinds == ["tree"]
+
+
+def test_each_actor_here_is_to_report_but_supervisors_and_those_of_other_machines(health):
+    group = child("deliveries", "running", child("deliveries/deliverer-1"))
+    far = child("deliveries/elsewhere/m1/deliverer-1")
+    health.see(child(EVENT_BRIDGE), group, far)
+    assert [(p.kind, p.what) for p in health.found] == [
+        ("report", "no report yet of deliveries/deliverer-1")
+    ]
+
+
+def test_the_time_that_the_store_takes_is_measured(health):
+    ((_labels, times),) = health.it.samples("callboard_store_probe_duration_seconds_count")
+    assert times >= 1

@@ -540,3 +540,18 @@ def test_messages_of_other_queues_are_of_no_hook(it):
     it.connect(H)
     for exchange, key in (("x", QUEUE), ("", "callboard.events.retries")):
         assert not it.queues.is_ordered(IncomingMessage(1, exchange, key, b""))
+
+
+def test_a_connection_that_is_lost_while_a_queue_is_removed_leaves_nothing_behind(it):
+    """Whether the broker has removed it is unknown: it is looked for again."""
+    it.connect(H)
+    it.queues.hooks([])
+    it.queues.declared(Declared(QUEUE, 0))
+    assert it.calls == [("remove", QUEUE, False)]
+    it.queues.down()
+    it.queues.up()
+    assert it.calls == [("declare", QUEUE)]
+    it.queues.declared(Declared(QUEUE, 1))
+    assert it.calls == [("consume", QUEUE, 40)]
+    it.queues.declared(Declared(QUEUE, 0))
+    assert it.calls == [("remove", QUEUE, False)]

@@ -297,3 +297,14 @@ def test_events_that_wait_made_their_last_progress_when_they_came(events):
     events.load(hook("h1"))
     assert events.made() == ["h1"]
     assert progress() == 0
+
+
+def test_a_later_subscription_is_known_by_its_number_although_the_clock_was_set_back(events):
+    first = events.subscription()
+    for _time in range(2):
+        events.world.set_clock(-3600)
+        events.table.restart()
+        events.world.tell_peers(events.actor, *events.peers)
+        second = events.subscription()
+        assert second > first
+        first = second

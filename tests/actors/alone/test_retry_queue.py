@@ -10,6 +10,7 @@ from callboard.actors.messages import (
     Defer,
     Deferred,
     DueBatch,
+    Figures,
     FindHooks,
     HooksFound,
     HooksRefreshed,
@@ -18,7 +19,7 @@ from callboard.actors.messages import (
     Reconcile,
     RefreshHooks,
 )
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, RETRY_QUEUE
+from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, METRICS, RETRY_QUEUE
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
 from callboard.config.time_limits import overdue_s
@@ -315,3 +316,24 @@ def test_a_delivery_that_waits_for_too_long_returns_to_the_broker(where, retries
     assert retries.left == 1
     retries.report(again, redelivered)
     assert retries.left == 0
+
+
+def test_the_depths_of_the_queues_are_measured_again_and_again(retries):
+    metrics = retries.world.peer(METRICS)
+    retries.world.tell_peers(
+        retries.actor, retries.deliverer, retries.table, retries.listener, metrics
+    )
+
+    def waiting():
+        retries.world.pass_time(10)
+        gauges = metrics.take(Figures)[-1].figures.gauges
+        return {
+            labels[0]: value
+            for (name, labels), value in gauges.items()
+            if name == "callboard_retry_queue_messages" and value
+        }
+
+    retries.defer(1, retries.message(after_s=7200.0, id="d1"))
+    assert waiting() == {"2h": 1}
+    retries.defer(2, retries.message(after_s=7200.0, id="d2"), retries.message(60.0, id="d3"))
+    assert waiting() == {"2h": 2, "1m": 1}

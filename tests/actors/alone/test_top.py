@@ -7,6 +7,7 @@ from callboard import admin
 from callboard.actors.messages import GetSettings, Quiesce, Quiesced, Refused
 from callboard.actors.messages.metrics import GetHealth
 from callboard.actors.messages.operations import Ask
+from callboard.actors.system.embedded import Callboard
 from callboard.actors.system.tree import Top, WebhooksSupervisor, tree
 from callboard.config.settings import (
     ActorsSettings,
@@ -264,14 +265,11 @@ def test_asked_twice_it_stops_at_once(running):
     assert running.owner.take(Finished) == [Finished("", 0)]
 
 
-@pytest.mark.parametrize("owned", [True, False])
+@pytest.mark.parametrize(("top", "owned"), [(WebhooksSupervisor, True), (Callboard, False)])
 def test_without_its_owners_process_it_settles_and_ends_the_system_if_that_is_its_own(
-    running, owned
+    running, top, owned
 ):
-    class Hosted(WebhooksSupervisor):
-        owns_actor_system = owned
-
-    running.address = running.world.create(Hosted)
+    running.address = running.world.create(top)
     running.start()
     running.say(WatchMessage([]))
     assert [message for message, _sender in running.at("event_bridge").kept] == [Quiesce()]

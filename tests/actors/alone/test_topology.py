@@ -88,6 +88,7 @@ ACTORS = {
     RETRY_QUEUE: RetryQueue,
     INITIALIZER: Initializer,
 }
+ZONE = "zone_listener-1"
 LINGERS = {"x-expires": 10_000}
 QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 2_147_483_647}
 
@@ -241,12 +242,14 @@ def test_an_exchange_of_others_is_looked_for_and_not_made(settings, declare):
     assert (found["theirs"].passive, found["theirs"].optional) == (not declare, True)
 
 
-@pytest.mark.parametrize("path", [EVENT_BRIDGE, HOOK_LISTENER, MAINTENANCE, RETRY_QUEUE])
+@pytest.mark.parametrize("path", [EVENT_BRIDGE, HOOK_LISTENER, MAINTENANCE, RETRY_QUEUE, ZONE])
 def test_each_actor_logs_that_its_broker_is_away_and_is_back(path):
     with World(log_level=logging.INFO) as world:
         broker = Broker(world)
         world.ports = Ports(broker.connect, Store().connect)
-        actor = world.start(ACTORS[path], path, world.settings(api=ApiSettings(events=False)))
+        settings = world.settings(api=ApiSettings(events=False))
+        actor_class = ZoneListener if path == ZONE else ACTORS[path]
+        actor = world.start(actor_class, path, settings, zone="amqp://zone")
         world.pass_time(2)
         world.logged.clear()
         broker.stop(5)
@@ -322,3 +325,9 @@ def test_changes_in_another_zone_reach_the_hook_listener(world, servers, setting
     servers.broker.stop(60)
     world.pass_time(1)
     assert zone.actor.stats()["broker"] == "down"
+
+
+def test_the_table_of_queues_ends_with_that_of_an_ordered_hook(settings):
+    *others, last = queues(settings)
+    assert last.name == "callboard.events.ordered."
+    assert {queue.name for queue in others} >= {"callboard.events", "callboard.events.retries"}
