@@ -87,7 +87,9 @@ def run(start, amqp_url, restricted):
     """Starts a system as the restricted user."""
 
     def run(**settings):
-        return start(amqp__url=amqp_url, couchdb__url=restricted.url, **settings)
+        return start(
+            kazoo__modules="*", amqp__url=amqp_url, couchdb__url=restricted.url, **settings
+        )
 
     return run
 
