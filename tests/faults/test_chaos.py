@@ -50,6 +50,7 @@ SETTINGS = {
     "delivery__request_timeout_ms": 500,
     "delivery__connect_timeout_ms": 500,
     "delivery__circuit_failures": 1_000_000,  # What an open circuit parks would take hours.
+    "kazoo__modules": "*",  # Every kind of process is to die.
     "disabler__enabled": "false",  # A disabled hook gets nothing, and nothing is to be counted.
 }
 
