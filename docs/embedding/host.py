@@ -112,12 +112,11 @@ class Host(ActorTypeDispatcher):
     def receiveMsg_GaveUp(self, gave_up, _callboard):
         self.send(self.program, f"gave up: {gave_up.reason}")
 
-    def receiveMsg_Finished(self, _finished, _callboard):
-        if not self.stopping:  # The program was killed, and nobody else would end its actors.
-            self.actorSystemShutdown()
-
     def receiveMsg_ChildActorExited(self, _exited, _sender):
-        self.send(self.program, "Callboard has ended")
+        if self.stopping:
+            self.send(self.program, "Callboard has ended")
+        else:  # The program was killed, or Callboard: nothing else would end the actors.
+            self.actorSystemShutdown()
 
 
 def call_created(number):

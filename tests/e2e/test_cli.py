@@ -17,7 +17,7 @@ from callboard.actors.system.actor_system import SystemLost
 from services import free_port
 from support import commands
 from support.patience import patient
-from support.running import ACCOUNT, RunningSystem, call_event
+from support.running import ACCOUNT, RunningSystem, call_event, kill_all
 
 pytestmark = pytest.mark.multiprocess
 
@@ -46,6 +46,8 @@ def system(shared):
 
 def test_status_and_tree_show_the_whole_system(system):
     system.wait(lambda: system.run("status").returncode == 0)
+    # Readiness is known at once, an actor's figures with its next heartbeat.
+    system.wait(lambda: system.node("event_bridge").stats["broker"] == "up")
     status = json.loads(system.run("status", "--json").stdout)
     assert status["running"]
     assert status["whole"]
@@ -220,8 +222,7 @@ def test_a_second_system_on_the_same_data_is_refused(system):
 def test_a_command_does_not_wait_for_a_node_that_was_killed(start):
     system = start()
     client = system.client.client
-    for process in system.family():
-        process.kill()
+    kill_all(system.family())
     system.process.wait(timeout=patient(10))
     began = time.monotonic()
     with pytest.raises(SystemLost, match="has ended"):

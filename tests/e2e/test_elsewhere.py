@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from support.members import Member
-from support.running import call_event
+from support.running import call_event, kill_all
 
 pytestmark = pytest.mark.multiprocess
 
@@ -152,8 +152,7 @@ def test_without_its_node_a_machine_stops_to_deliver_and_joins_again(node, join,
     member = join()
     deliverer = node.node(there(node, member)).pid
     node.add_hook(f"{receiver.url}/hook", format="json")
-    for process in node.family():
-        process.kill()
+    kill_all(node.family())
     node.process.wait(timeout=10)
     node.wait(
         lambda: deliverer not in {process.pid for process in member.family()},

@@ -3,10 +3,9 @@
 import json
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import count
 
-import psutil
 import pytest
 
 from callboard import admin
@@ -18,7 +17,7 @@ from callboard.webhooks.retries.retry_message import RetryMessage, as_json
 from services import free_port
 from support.attempts import recorded_attempts
 from support.hooks import prepared_store
-from support.running import ACCOUNT, call_event
+from support.running import ACCOUNT, call_event, kill_all
 
 pytestmark = pytest.mark.multiprocess
 
@@ -104,9 +103,7 @@ def test_retries_survive_the_death_of_the_whole_system(start, receiver, broker):
     system.process.kill()
     system.process.wait()
     system.process.stdout.close()
-    for process in system.family():
-        with suppress(psutil.NoSuchProcess):  # They end by themselves, too.
-            process.kill()
+    kill_all(system.family())
     system.wait(lambda: not system.family())
     system.start()
     system.wait(

@@ -11,7 +11,7 @@ from callboard.actors.events.unclaimed import MOST_OFFERS
 from callboard.actors.messages import Published, PublishEvents
 from callboard.adapters.broker.edge import EXCHANGE_HEADER, KEY_HEADER, OFFERS_HEADER
 from support.cluster import prepared
-from support.running import ACCOUNT, RunningSystem
+from support.running import ACCOUNT, RunningSystem, kill_all
 
 pytestmark = pytest.mark.multiprocess
 
@@ -62,8 +62,7 @@ class Restarted(RunningSystem):
 
     def kill_all(self):
         self.process.kill()
-        for process in self.family():
-            process.kill()
+        kill_all(self.family())
         self.close()
 
 

@@ -6,7 +6,7 @@ import time
 from services import free_port
 from support import commands
 from support.patience import patient
-from support.running import processes_of
+from support.running import kill_all, processes_of
 
 
 class Member:
@@ -59,8 +59,7 @@ class Member:
 
     def kill(self):
         """kill -9, all of its processes at once."""
-        for process in self.family():
-            process.kill()
+        kill_all(self.family())
         self.process.wait(timeout=10)
         self.process.stdout.close()
 

@@ -74,6 +74,13 @@ def processes_of(log):
     return [process for process in psutil.process_iter() if is_its(process)]
 
 
+def kill_all(processes):
+    """kill -9 of each; some may have ended by themselves."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 @cache
 def one_authority():
     """A CA bundle of one certificate. To load all of certifi's takes a deliverer long."""
