@@ -227,6 +227,8 @@ class HookStore:
             found, more = self.listed(left.pop(0), limit, after)
             if more or len(found) == limit:
                 return found, more or bool(left)
+        if not left:
+            return found, False
         room = limit - len(found)
         rows = list(
             self.documents.view(

@@ -14,7 +14,7 @@ from callboard.adapters.store.stores import FILE_NAME
 from callboard.adapters.store.urls import mask_url
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.cli.doctor.finding import Finding, ok, problem, warning
-from callboard.cli.doctor.store_rights import lacking_rights, rights_finding
+from callboard.cli.doctor.store_rights import lacking_rights, missing_views, rights_finding
 from callboard.config.server_urls import store_url
 from callboard.config.settings import Settings
 from callboard.webhooks.hooks.secrets import SecretsRefused, stored_secrets
@@ -36,7 +36,6 @@ MEND: dict[Stage, str] = {
 }
 START = "`callboard start` creates it"
 ADMIN = "give the user of couchdb.url the rights of an admin"
-READ = Operation.READ
 COPY = "give all nodes the same secrets.key_file (docs/signatures.md)"
 
 
@@ -97,16 +96,14 @@ def _contents(couchdb: CouchdbStore, about: StoreAbout, settings: Settings) -> I
         yield from map(rights_finding, lacking)
     elif about.is_admin is False:
         yield ok("rights", f"{about.user or 'the user'} has all that is needed, and is no admin")
-    if (READ, DATABASE) in {(each.right.operation, each.database) for each in lacking}:
+    if (Operation.READ, DATABASE) in {(each.right.operation, each.database) for each in lacking}:
         return
     if not couchdb.database_exists(DATABASE):
         if about.is_admin is not False:
             yield ok("databases", f"{DATABASE} is missing: {START}")
         return
     yield ok("databases", f"{DATABASE} is there")
-    design = couchdb.get(DATABASE, "_design/webhooks") or {}
-    missing = [view.name for view in WEBHOOKS if view.name not in design.get("views", {})]
-    if missing:
+    if missing := missing_views(couchdb, DATABASE, WEBHOOKS):
         mend = f"{START}, and so does `callboard maintenance register_views`"
         yield warning("views", f"{', '.join(missing)} missing", mend)
         return

@@ -1,7 +1,7 @@
 """Finds the rights that a user who is no administrator of the CouchDB lacks (rights.py)."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from attrs import frozen
@@ -9,7 +9,13 @@ from attrs import frozen
 from callboard.adapters.repositories.setup import ACCOUNTS_LISTING, HOOKS
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.couchdb_probe import StoreAbout
-from callboard.adapters.store.protocol import StoreError, StoreForbidden, StoreUnavailable
+from callboard.adapters.store.protocol import (
+    DocumentStore,
+    StoreError,
+    StoreForbidden,
+    StoreUnavailable,
+    View,
+)
 from callboard.adapters.store.rights import (
     ACCOUNT,
     ALL,
@@ -97,9 +103,6 @@ def _of_accounts(couchdb: CouchdbStore, about: StoreAbout, settings: Settings) -
             yield from _of_database(couchdb, about, database, MONTH)
 
 
-READS = frozenset({Operation.READ})
-
-
 def _of_database(
     couchdb: CouchdbStore,
     about: StoreAbout,
@@ -119,18 +122,18 @@ def _of_database(
             what = f"{database} does not exist, and {_user(about)} may not create it"
             yield from _lacks(Operation.CREATE, kind, database, what)
         return
-    if Operation.VIEWS in operations and not _is_database_admin(couchdb, about, database):
-        for what in _differences(couchdb, database, kind):
-            yield from _lacks(Operation.VIEWS, kind, database, what)
+    if Operation.VIEWS not in operations or _is_database_admin(couchdb, about, database):
+        return
+    if missing := missing_views(couchdb, database, VIEWS.get(kind, ())):
+        what = f"{database} lacks the views {', '.join(missing)}"
+        yield from _lacks(Operation.VIEWS, kind, database, what)
 
 
-def _differences(couchdb: CouchdbStore, database: str, kind: str) -> Iterator[str]:
-    views = VIEWS.get(kind, ())
+def missing_views(couchdb: DocumentStore, database: str, views: Sequence[View]) -> list[str]:
+    """The names of those of these views that the database does not have. Raises StoreError."""
     designs = {view.design for view in views}
     stored = {name: couchdb.get(database, f"_design/{name}") or {} for name in designs}
-    missing = [v.name for v in views if v.name not in stored[v.design].get("views", {})]
-    if missing:
-        yield f"{database} lacks the views {', '.join(missing)}"
+    return [view.name for view in views if view.name not in stored[view.design].get("views", {})]
 
 
 def _lacks(operation: Operation, kind: str, database: str, what: str) -> Iterator[Lacking]:
