@@ -3,27 +3,15 @@
 import select
 
 import pytest
-from attrs import evolve, frozen
 
 from callboard.actors.delivery.transports import sending
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.config.settings import DataSettings, DeliverySettings, Settings
-from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Unsent
 from callboard.webhooks.values.endpoint_options import EndpointOptions
-
-
-@frozen
-class Work:
-    delivery: Delivery
-    attempts_made: int = 0
-
-
-def work(url, **changes):
-    made = Delivery("d", "e", "h", "a", "all", url, "POST", url, (("X-A", "b"),), b"body")
-    return Work(evolve(made, **changes))
+from support.sending import to_send
 
 
 @pytest.fixture
@@ -42,7 +30,7 @@ def is_readable(sender):
 
 
 def test_each_ends_at_once_and_makes_room_when_it_is_taken(sender):
-    first, second = work("https://a.example/"), work("https://b.example/")
+    first, second = to_send("https://a.example/"), to_send("https://b.example/")
     assert (sender.count, sender.free, is_readable(sender)) == (2, 2, False)
     sender.send(first)
     assert (sender.free, is_readable(sender)) == (1, True)
@@ -69,7 +57,7 @@ def test_each_ends_at_once_and_makes_room_when_it_is_taken(sender):
     ],
 )
 def test_what_needs_no_network_to_be_refused_is_refused(sender, url, kind):
-    sender.send(work(url))
+    sender.send(to_send(url))
     (sent,) = sender.ended()
     assert isinstance(sent.outcome, ClientError)
     assert sent.outcome.kind == kind
@@ -78,12 +66,12 @@ def test_what_needs_no_network_to_be_refused_is_refused(sender, url, kind):
 
 def test_a_hook_with_networks_of_its_own_may_call_them(sender):
     options = Options(endpoint=EndpointOptions(allow_networks=("127.0.0.0/8",)))
-    sender.send(work("http://127.0.0.1/", options=options))
+    sender.send(to_send("http://127.0.0.1/", options=options))
     assert [sent.outcome for sent in sender.ended()] == [Unsent()]
 
 
 def test_a_delivery_that_cannot_be_signed_is_refused(sender):
-    sender.send(work("https://a.example/", options=Options(secrets=("not sealed",))))
+    sender.send(to_send("https://a.example/", options=Options(secrets=("not sealed",))))
     (sent,) = sender.ended()
     assert isinstance(sent.outcome, ClientError)
     assert (sent.outcome.kind, sender.free) == ("refused: signature", 2)

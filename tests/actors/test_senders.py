@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from attrs import evolve, frozen
 
 from callboard.actors.delivery.senders import SendingThreads
 from callboard.actors.delivery.transports import TransportUnavailable, check, sending, slots
@@ -17,26 +16,15 @@ from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.keys.signer import Signer
 from callboard.adapters.receiver.server import Answer
 from callboard.config import DataSettings, DeliverySettings, Settings
-from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.events.trace_context import TraceContext
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import Response
 from support.descriptors import freed_by, open_descriptors
 from support.http import LOOPBACK, answer
 from support.patience import patient
+from support.sending import to_send
 
 TRACED = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-@frozen
-class Work:
-    delivery: Delivery
-    attempts_made: int = 0
-
-
-def delivery(url, **changes):
-    made = Delivery("d", "e", "h", "a", "all", url, "POST", url, (("X-A", "b"),), b"body")
-    return evolve(made, **changes)
 
 
 @pytest.fixture(params=["requests", "curl"])
@@ -67,7 +55,7 @@ def ended(sender, count):
 
 def test_what_ends_is_told_with_its_work_and_makes_room(sender, receiver):
     receiver.answer("/slow", Answer(503, b"later", delay_s=0.1))
-    works = [Work(delivery(f"{receiver.url}/{path}")) for path in ("ok", "slow", "hang")]
+    works = [to_send(f"{receiver.url}/{path}") for path in ("ok", "slow", "hang")]
     for work in works:
         sender.send(work)
     assert (sender.count, sender.free) == (3, 0)
@@ -81,7 +69,7 @@ def test_what_ends_is_told_with_its_work_and_makes_room(sender, receiver):
 
 
 def test_what_was_quick_is_told_while_the_others_hang(sender, receiver):
-    warm, quick, hanging = (Work(delivery(f"{receiver.url}/{p}")) for p in ("a", "b", "hang"))
+    warm, quick, hanging = (to_send(f"{receiver.url}/{p}") for p in ("a", "b", "hang"))
     for _ in range(3):
         sender.send(warm)
     ended(sender, 3)
@@ -105,9 +93,7 @@ def test_names_that_are_looked_up_for_long_hold_up_nobody(tmp_path, receiver, pr
         proxy=receiver.url if proxied else "",
     )
     threads = SendingThreads(4, transport, Signer(SecretBox("", tmp_path / "key")))
-    slow, quick = (
-        Work(delivery(f"http://{name}.example:{receiver.port}/")) for name in ("slow", "quick")
-    )
+    slow, quick = (to_send(f"http://{name}.example:{receiver.port}/") for name in ("slow", "quick"))
     for work in (slow, slow, slow, quick):
         threads.send(work)
     assert [sent.work for sent in ended(threads, 1)] == [quick]
@@ -117,8 +103,8 @@ def test_names_that_are_looked_up_for_long_hold_up_nobody(tmp_path, receiver, pr
 
 
 def test_what_is_refused_is_told_without_being_sent(sender, receiver):
-    sender.send(Work(delivery(receiver.url, method="GET /")))
-    sender.send(Work(delivery(receiver.url, options=Options(secrets=("sealed by nobody",)))))
+    sender.send(to_send(receiver.url, method="GET /"))
+    sender.send(to_send(receiver.url, options=Options(secrets=("sealed by nobody",))))
     kinds = {sent.outcome.kind: sent for sent in ended(sender, 2)}
     assert kinds.keys() == {"refused: method", "refused: signature"}
     assert kinds["refused: signature"].took_s is None
@@ -127,7 +113,7 @@ def test_what_is_refused_is_told_without_being_sent(sender, receiver):
 
 
 def test_the_trace_goes_along(sender, receiver):
-    sender.send(Work(delivery(receiver.url, trace=TraceContext(TRACED))))
+    sender.send(to_send(receiver.url, trace=TraceContext(TRACED)))
     (sent,) = ended(sender, 1)
     assert isinstance(sent.outcome, Response)
     assert receiver.requests[0].headers["traceparent"] == TRACED
@@ -138,7 +124,7 @@ def test_nothing_is_left_after_the_end(settings, receiver):
     before = open_descriptors(), set(threading.enumerate())
     sender = sending(settings, 3, Signer(SecretBox("", settings.secrets_key_file)))
     for _ in range(3):
-        sender.send(Work(delivery(receiver.url)))
+        sender.send(to_send(receiver.url))
     ended(sender, 3)
     sender.close()
     for thread in set(threading.enumerate()) - before[1]:
@@ -161,7 +147,7 @@ def test_what_ends_after_the_end_is_written_into_nobody_elses_descriptor(tmp_pat
     threads = set(threading.enumerate())
     transport = RequestsTransport(patient(5), patient(20), guard=AddressGuard(LOOPBACK, look_up))
     sender = SendingThreads(1, transport, Signer(SecretBox("", tmp_path / "key")))
-    sender.send(Work(delivery(f"http://slow.example:{receiver.port}/")))
+    sender.send(to_send(f"http://slow.example:{receiver.port}/"))
     assert begun.wait(patient(10))
     (thread,) = set(threading.enumerate()) - threads
     with freed_by(sender.close):

@@ -4,6 +4,7 @@ import pytest
 
 from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.protocol import StoreForbidden, View
+from support.stores import calls_on
 
 VIEW = View("d", "v", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])
 OTHER = View("d", "w", "function(doc) { emit(1, null); }", lambda doc: [(1, None)])
@@ -69,17 +70,8 @@ def test_databases_are_listed_for_administrators_alone(restricted, store):
 
 
 CALLS = [
-    lambda store: store.ensure_database("db"),
-    lambda store: store.database_exists("db"),
-    lambda store: store.ensure_views("db", [VIEW]),
+    *calls_on("db", VIEW),
     lambda store: store.security("db"),
-    lambda store: store.get("db", "x"),
-    lambda store: store.get_many("db", ["x"]),
-    lambda store: store.save("db", {"_id": "x"}),
-    lambda store: store.save_many("db", [{"_id": "x"}]),
-    lambda store: store.delete("db", "x", "1-a"),
-    lambda store: next(store.view("db", "d/v")),
-    lambda store: next(store.documents("db")),
     lambda store: store.changes("db", None),
 ]
 

@@ -29,22 +29,14 @@ from callboard.adapters.store.stores import connect
 from callboard.adapters.store.urls import mask_url
 from services import free_port
 from support.patience import patient
+from support.stores import calls_on
 
 VIEW = View("d", "v", "function(doc) { emit(doc.n, null); }", lambda doc: [(doc.get("n"), None)])
 OTHER = View("d", "w", "function(doc) { emit(1, null); }", lambda doc: [(1, None)], reduce="_count")
 
 CALLS = [
-    lambda store: store.ensure_database("db"),
-    lambda store: store.database_exists("db"),
+    *calls_on("db", VIEW),
     lambda store: store.list_databases("db", "", 1),
-    lambda store: store.ensure_views("db", [VIEW]),
-    lambda store: store.get("db", "x"),
-    lambda store: store.get_many("db", ["x"]),
-    lambda store: store.save("db", {"_id": "x"}),
-    lambda store: store.save_many("db", [{"_id": "x"}]),
-    lambda store: store.delete("db", "x", "1-a"),
-    lambda store: next(store.view("db", "d/v")),
-    lambda store: next(store.documents("db")),
 ]
 
 

@@ -14,6 +14,22 @@ BOTH = ["embedded", pytest.param("real", marks=[pytest.mark.rabbitmq, pytest.mar
 STORES = ["embedded", pytest.param("couchdb", marks=pytest.mark.couchdb)]
 
 
+def calls_on(database, view):
+    """A call of each operation on a database, as functions of the store."""
+    return [
+        lambda store: store.ensure_database(database),
+        lambda store: store.database_exists(database),
+        lambda store: store.ensure_views(database, [view]),
+        lambda store: store.get(database, "x"),
+        lambda store: store.get_many(database, ["x"]),
+        lambda store: store.save(database, {"_id": "x"}),
+        lambda store: store.save_many(database, [{"_id": "x"}]),
+        lambda store: store.delete(database, "x", "1-a"),
+        lambda store: next(store.view(database, "d/v")),
+        lambda store: next(store.documents(database)),
+    ]
+
+
 def urls(request):
     """The settings of a system: everything embedded, or on RabbitMQ and CouchDB."""
     if request.param == "embedded":
