@@ -71,25 +71,32 @@ from callboard.web.routes import (
 )
 from callboard.webhooks.hooks.quotas import QuotaExceeded
 
-ROUTERS = (
-    posting.router,
-    attempts.router,
-    dead_letters.router,
-    redelivery.router,
-    secrets.router,
-    bulk.router,
-    previewing.router,
-    hooks.router,
-    events.router,
-    operator.router,
-    maintenance.router,
-    portal.router,
-    health.router,
-    live.router,
-    dashboard.router,
-)
+ROUTES = [
+    route
+    for room in (
+        posting,
+        attempts,
+        dead_letters,
+        redelivery,
+        secrets,
+        bulk,
+        previewing,
+        hooks,
+        events,
+        operator,
+        maintenance,
+        portal,
+        health,
+        live,
+        dashboard,
+    )
+    for route in room.router.routes
+]
 """In this order: a fixed path is before one with a parameter in its place, and posts, the most
 frequent requests, are before all."""
+for _route in ROUTES:
+    if isinstance(_route, APIRoute):
+        _route.operation_id = _route.name  # Clients made from the document name functions so.
 
 _log = structlog.get_logger("callboard")
 
@@ -138,9 +145,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        # Clients made from the document name their functions so.
-        generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
+        # As they are: an application that includes a router makes each of its routes once more.
+        routes=ROUTES,
     )
     generated = app.openapi
     app.openapi = lambda: completed(generated())  # type: ignore[method-assign]
@@ -155,8 +162,6 @@ def create_app(
     app.state.publish_s = options.publish_s
     app.state.results = Results(options.publish_s)
     app.state.dashboard = DashboardFiles(backend.node.portal, options.frame_ancestors)
-    for router in ROUTERS:
-        app.include_router(router)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.state.admission = Admission(
@@ -218,8 +223,7 @@ def _methods_at(request: Request) -> set[str]:
     """The methods of a path's routes; the framework names those of the first one only."""
     here = {
         method
-        for router in ROUTERS
-        for route in router.routes
+        for route in ROUTES
         if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE
         for method in route.methods or ()
     }

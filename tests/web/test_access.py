@@ -3,11 +3,20 @@
 from ipaddress import ip_network
 
 import pytest
-from fastapi.testclient import TestClient
 
 from callboard.adapters.repositories.tokens import add_token, list_tokens, revoke_token
 from callboard.web.app import create_app
-from support.api import ADMIN, CHILD, FINGERPRINT, OTHER, PARENT, WITH_EVENTS, Api, whole_system
+from support.api import (
+    ADMIN,
+    CHILD,
+    FINGERPRINT,
+    OTHER,
+    PARENT,
+    WITH_EVENTS,
+    Api,
+    client_of,
+    whole_system,
+)
 
 HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
 ENABLE = {"re-enable": True}
@@ -298,7 +307,7 @@ def test_who_tries_tokens_is_known_by_its_address(tmp_path, proxies, forwarded, 
     path = f"/v2/accounts/{CHILD}/webhooks"
 
     def call(host, forwarded):
-        client = TestClient(api.app, client=(host, 5000))
+        client = client_of(api.app, host)
         headers = {"X-Auth-Token": "wrong-token-0"}
         headers |= {"X-Forwarded-For": forwarded} if forwarded else {}
         return client.get(path, headers=headers).status_code

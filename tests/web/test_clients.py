@@ -5,7 +5,7 @@ from ipaddress import ip_network
 import pytest
 
 from callboard.web.access.clients import client_address
-from support.api import ADMIN, Api
+from support.api import ADMIN, Api, client_of
 
 PROXIES = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -43,9 +43,7 @@ def tries(api, address):
 def test_who_tries_tokens_behind_a_proxy_locks_out_nobody_else(tmp_path):
     # The client of the tests has no address: a proxy that is known by none cannot be trusted.
     api = Api(tmp_path, trusted_proxies=(ip_network("127.0.0.0/8"),))
-    api.client = type(api.client)(
-        api.app, raise_server_exceptions=False, client=("127.0.0.1", 50000)
-    )
+    api.client = client_of(api.app, "127.0.0.1")
     tries(api, "1.2.3.4")
     other = {"X-Forwarded-For": "1.2.3.5"}
     assert api.call("GET", "/v2/webhooks", headers=other).status_code == 200

@@ -111,6 +111,9 @@ def test_who_stops_waiting_keeps_no_slot(granted):
 
 def test_there_are_threads_beside_those_of_slots(api):
     """So that requests without a slot, as for health, find one while all slots are taken."""
-    with api.client as client:
-        limiter = client.portal.call(anyio.to_thread.current_default_thread_limiter)
-        assert limiter.total_tokens == 16 + 8
+
+    async def run():
+        async with api.app.router.lifespan_context(api.app):
+            return anyio.to_thread.current_default_thread_limiter().total_tokens
+
+    assert asyncio.run(run()) == 16 + 8

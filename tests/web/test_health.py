@@ -75,7 +75,7 @@ def test_readiness_is_told_while_all_threads_wait(api):
         return whole_system()[GetTree]
 
     api.backend.answers |= {GetTree: wait, GetHealth: Health(), GetMetrics: TEXT}
-    with api.client, ThreadPoolExecutor(THREADS) as clients:
+    with ThreadPoolExecutor(THREADS) as clients:
         for _ in range(THREADS):
             clients.submit(api.call, "GET", "/v2/callboard/tree")
         try:
