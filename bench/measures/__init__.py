@@ -9,6 +9,7 @@ MEASURES = (
     "latency",
     "rates",
     "stack",
+    "messages",
     "fan_out",
     "slow",
     "failing",
