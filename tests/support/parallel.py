@@ -127,6 +127,20 @@ def _held(file) -> Iterator[None]:
 ROOM = pytest.StashKey[Room]()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """One worker compiles what all import; the others wait, and read what it kept."""
+    if WORKER is None:
+        return (yield)
+    with (_folder_of_the_run(session.config) / "collecting").open("w") as turn:
+        try:
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(turn, fcntl.LOCK_SH)
+            fcntl.flock(turn, fcntl.LOCK_UN)
+        return (yield)
+
+
 def pytest_collection_finish():
     """The tests themselves stay: neither this process nor its forks need to look at them again."""
     gc.collect()
