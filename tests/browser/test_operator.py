@@ -1,17 +1,13 @@
 """The operator's pages in a real browser, before the API without a system."""
 
-import queue
 import re
 
 import pytest
 from playwright.sync_api import expect
 
 from callboard import admin
-from callboard.actors.api.connections import Connections
-from callboard.actors.api.thread import ApiThread
-from support.api import ADMIN, CHILD, PARENT, Api, whole_system
+from support.api import ADMIN, CHILD, PARENT, Api, served, whole_system
 from support.pages import Page
-from support.patience import patient
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -24,23 +20,19 @@ def api(tmp_path_factory):
     """What an operator finds at three in the morning."""
     api = Api(tmp_path_factory.mktemp("operator"))
     api.backend.answers |= whole_system()
-    api.broken = api.add_hook(CHILD, name="Broken", uri="https://a.example/in", enabled=False)["id"]
-    for n in range(60):
-        api.add_hook(PARENT, name=f"Hook {n:02}", uri=f"https://b.example/{n}", hook="sms")
-        api.add_letter(
-            f"l{n:02}",
-            created=GREGORIAN_2026 + n,
-            reason="status 503" if n % 2 else "timeout",
-            hook_id=api.broken,
-            uri="https://a.example/in",
-        )
-    ports, ended = queue.Queue(), queue.Queue()
-    server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, Connections(64))
-    server.start()
-    api.url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}"
-    yield api
-    server.stop()
-    assert ended.get(timeout=patient(20)) is None
+    with served(api):
+        uri = "https://a.example/in"
+        api.broken = api.add_hook(CHILD, name="Broken", uri=uri, enabled=False)["id"]
+        for n in range(60):
+            api.add_hook(PARENT, name=f"Hook {n:02}", uri=f"https://b.example/{n}", hook="sms")
+            api.add_letter(
+                f"l{n:02}",
+                created=GREGORIAN_2026 + n,
+                reason="status 503" if n % 2 else "timeout",
+                hook_id=api.broken,
+                uri=uri,
+            )
+        yield api
     api.store.close()
 
 

@@ -218,13 +218,14 @@ def check_error(answer):
 
 @contextmanager
 def served(api):
-    """Serves the API at a free port of this machine meanwhile, as `api.url`."""
+    """Serves the API at a free port of this machine meanwhile, as `api.url`; it is called there."""
     ports, ended = queue.Queue(), queue.Queue()
     connections = Connections(64)
     server = ApiThread("127.0.0.1", 0, lambda: api.app, ports.put, ended.put, connections)
     server.start()
     api.url = f"http://127.0.0.1:{ports.get(timeout=patient(20))}"
-    yield api
+    with httpx.Client(base_url=api.url) as api.client:
+        yield api
     server.stop()
     assert ended.get(timeout=patient(20)) is None
 
