@@ -60,6 +60,9 @@ timers of zero seconds would block all messages."""
 PARENT_CHECK_S = 2.0
 """The interval for checking the parent process if there are no heartbeats."""
 
+TELL_S = 10.0
+"""The interval of heartbeats that tell nothing new: the one before may have been lost."""
+
 SLEPT_S = 2.0
 """An actor that handles nothing for so much longer than the interval of its heartbeats stood still,
 because its process or its machine was suspended, or in a long call."""
@@ -112,6 +115,8 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.path = ""
         self.incarnation = 0
         self.heartbeat_s = 2.0
+        self._told: Mapping[str, Any] | None = None
+        self._tell_at = 0.0
         self.supervisor: ActorAddress | None = None
         self.peers: Mapping[str, Peer] = {}
         self._peers_version = 0
@@ -261,9 +266,18 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.closing.close()
 
     def heartbeat(self) -> None:
-        """Send the supervisor a heartbeat with the current figures."""
-        if self.heartbeat_s and not self._ended:
-            self.send(self.supervisor, Heartbeat(self.path, self.incarnation, self.stats()))
+        """Send the supervisor a heartbeat with the current figures.
+
+        If it has had the same ones lately, the memory shared with it says as much.
+        """
+        if not self.heartbeat_s or self._ended:
+            return
+        figures, now = self.stats(), time.monotonic()
+        if self._last_words is not None and self._told == figures and now < self._tell_at:
+            self._last_words.alive(now)
+            return
+        self._told, self._tell_at = figures, now + TELL_S
+        self.send(self.supervisor, Heartbeat(self.path, self.incarnation, figures))
 
     def is_heartbeat(self, message: Any) -> bool:
         """Whether this message only triggers a heartbeat."""

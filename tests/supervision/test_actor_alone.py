@@ -109,6 +109,26 @@ def test_it_reports_that_it_is_ready_and_then_beats(lone, world):
     assert lone.actor.noted == [("start", {"of": 1})]
 
 
+def test_where_memory_is_shared_figures_are_sent_when_they_change_and_every_ten_seconds(world):
+    words = LastWords()
+    with inherited(words):
+        lone = Lone(world)
+    lone.start()
+    assert len(lone.supervisor.take(Heartbeat)) == 1
+    for _beat in range(4):
+        alive_at = words.alive_at
+        world.pass_time(2.0)
+        assert words.alive_at >= alive_at + 1.9
+        assert lone.supervisor.take(Heartbeat) == []
+    world.pass_time(4.0)
+    assert lone.supervisor.take(Heartbeat) == [Heartbeat("here", 5, {"noted": 1})]
+    lone.say("a")
+    world.pass_time(2.0)
+    assert lone.supervisor.take(Heartbeat) == [Heartbeat("here", 5, {"noted": 2})]
+    world.pass_time(7.9)
+    assert lone.supervisor.take(Heartbeat) == []
+
+
 def test_without_heartbeats_there_are_none(lone, world):
     lone.start(heartbeat_s=0)
     world.pass_time(30)
