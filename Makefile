@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dist sbom demo test check quick test-pythons mutants chaos storm bench bounds docs map services lint types lock clean
+.PHONY: help venv dist sbom demo test check quick test-pythons mutants chaos storm bench bounds docs map image services lint types lock clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -62,6 +62,14 @@ docs: $(INSTALLED) ## Build the documentation into build/docs; a broken link fai
 
 map: $(INSTALLED) ## Print the rooms of the code, what each is for, and what it imports
 	@$(BIN)/python docs/_generate/rooms.py
+
+image: $(INSTALLED) ## Build the container image IMAGE=callboard with ENGINE=docker or podman, and try it; LOCK="requirements.lock …"
+	@$(ENGINE) build $(if $(findstring podman,$(ENGINE)),--format docker) $(if $(LOCK),--build-arg LOCK="$(LOCK)") \
+		--file deploy/Dockerfile --tag $(IMAGE) .
+	@CALLBOARD_TEST_ENGINE=$(ENGINE) CALLBOARD_TEST_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/e2e/test_image.py
+
+ENGINE = $(shell docker info >/dev/null 2>&1 && echo docker || echo podman)
+IMAGE = callboard
 
 services: ## Install RabbitMQ, a CouchDB, nginx, strace, promtool, TypeScript and Chromium for tests and benchmarks; starts nothing
 	@.ci/services

@@ -130,23 +130,25 @@ def arguments(name):
 
 
 def test_the_image_has_a_python_that_is_supported():
-    (python,) = (rest.partition("=")[2] for rest in arguments("ARG") if rest.startswith("PYTHON"))
+    given = dict(rest.split("=", 1) for rest in arguments("ARG"))
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    assert SpecifierSet(project["requires-python"]).contains(f"{python}.0")
-    assert all(image.startswith("python:${PYTHON}-slim-") for image in arguments("FROM"))
+    assert SpecifierSet(project["requires-python"]).contains(f"{given['PYTHON']}.0")
+    assert (given["BASE"], given["PYTHON"]) == ("debian:trixie-slim", "3.13"), "it is Debian's own"
 
 
-def test_the_image_is_built_in_stages_and_runs_as_nobody_special():
-    stages = arguments("FROM")
-    assert [stage.partition(" AS ")[2] for stage in stages] == ["build", ""]
-    last = [name for name, _rest in instructions()][::-1].index("FROM")
-    final = instructions()[-last:]
+def test_the_image_is_built_from_locks_and_runs_as_nobody_special():
+    assert arguments("FROM") == ["${BASE} AS build", "scratch"]
+    final = instructions()[instructions().index(("FROM", "scratch")) :]
     (user,) = (rest for name, rest in final if name == "USER")
-    uid = user.partition(":")[0]
-    assert int(uid) > 0
-    assert f"--uid {uid} " in DOCKERFILE
-    copied = [rest.split() for name, rest in final if name == "COPY"]
-    assert copied == [["--from=build", "/opt/callboard", "/opt/callboard"]]
+    uid, gid = map(int, user.split(":"))
+    assert uid > 0
+    assert f"callboard:x:{uid}:{gid}:" in DOCKERFILE
+    assert f"--owner {uid} --group {gid} --mode 0700 /image/var/lib/callboard" in DOCKERFILE
+    copied = [rest.split()[1:] for name, rest in final if name == "COPY"]
+    assert copied == [["/image", "/"], ["/opt/callboard", "/opt/callboard"]]
+    installing = re.findall(r"\bpip (?:--python \S+ )?(?:wheel|install) ([^&;]*)", DOCKERFILE)
+    assert len(installing) == 3
+    assert all("--require-hashes" in words or "--no-index" in words for words in installing)
 
 
 def test_what_the_image_is_built_from_is_there():
@@ -172,6 +174,14 @@ def test_the_images_commands_exist():
     program, *words = listed(check)
     assert program == "callboard"
     assert exists(words)
+
+
+def test_what_is_said_to_run_in_a_container_is_there():
+    texts = [*PACKAGING.rglob("*.yaml"), *(PROJECT / "docs").glob("*.md")]
+    running = r"(?:compose exec \w+|kubectl exec \S+ --) (\w+)"
+    programs = [name for text in texts for name in re.findall(running, text.read_text())]
+    assert len(programs) >= 4
+    assert set(programs) <= {"callboard", "python"}, "there is nothing else"
 
 
 # Compose
