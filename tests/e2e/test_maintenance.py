@@ -14,7 +14,7 @@ from callboard.cli import main
 from callboard.webhooks.values.kazoo_names import account_database, modb
 from support import stores
 from support.hooks import AUTO_DISABLED, prepared_store, save_account, save_hook
-from support.running import ACCOUNT, call_event
+from support.running import ACCOUNT, RunningSystem, call_event
 
 CHILD = "b2" * 16
 GRANDCHILD = "c3" * 16
@@ -39,15 +39,21 @@ def urls(request):
 
 @pytest.fixture
 def store(urls, tmp_path):
-    """The store of the system to be started: an account with two generations below it."""
-    store = prepared_store(urls.get("couchdb__url", "sqlite://"), tmp_path / "data0")
+    """The store of the system to be started."""
+    store = of_three_generations(urls.get("couchdb__url", "sqlite://"), tmp_path / "data0")
+    yield store
+    store.close()
+
+
+def of_three_generations(url, folder):
+    """A store of an account with two generations below it."""
+    store = prepared_store(url, folder)
     save_account(store, ACCOUNT)
     save_account(store, CHILD, ACCOUNT)
     save_account(store, GRANDCHILD, ACCOUNT, CHILD)
     store.save("system_config", {"_id": "accounts", "default": {"master_account_id": ACCOUNT}})
     store.ensure_database(account_database(ACCOUNT))
-    yield store
-    store.close()
+    return store
 
 
 class Maintenance:
@@ -58,10 +64,10 @@ class Maintenance:
         self._system = None
         self.errors = ""
 
-    def start(self):
+    def start(self, **settings):
         """The system, started at the first call."""
         if self._system is None:
-            self._system = self._start()
+            self._system = self._start(**settings)
         return self._system
 
     def __call__(self, *arguments, exit_code=0):
@@ -75,7 +81,7 @@ class Maintenance:
 @pytest.fixture
 def maintenance(urls, store, start):
     """The command; the store is ready before the system starts."""
-    return Maintenance(lambda: start(kazoo__modules="*", **urls))
+    return Maintenance(lambda **settings: start(**urls, **settings))
 
 
 def row(uri, account_id=ACCOUNT, verb="post", event="CHANNEL_CREATE", tries=2):
@@ -328,7 +334,7 @@ def test_views_are_registered(maintenance, store, urls):
 def test_definitions_are_reset(maintenance, store):
     database = account_database(ACCOUNT)
     ids = ["webhooks_channel_answer", "webhooks_channel_create", "webhooks_channel_destroy"]
-    system = maintenance.start()
+    system = maintenance.start(kazoo__modules="*")
     system.wait(lambda: store.get_many(database, ids).keys() == set(ids))
     for document in store.get_many(database, ids).values():
         store.save(database, document | {"name": "spoilt", "junk": True})
@@ -413,6 +419,16 @@ def test_bad_arguments_are_wrong_usage(arguments, says):
     assert says in refused.stderr
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """A system that runs, and its store."""
+    folder = tmp_path_factory.mktemp("asked") / "data"
+    store, system = of_three_generations("sqlite://", folder), RunningSystem(folder)
+    yield system, store
+    system.close()
+    store.close()
+
+
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
@@ -423,13 +439,13 @@ def test_bad_arguments_are_wrong_usage(arguments, says):
         (admin.EnableDescendantHooks(None), "names no account"),
         (admin.EnableAccountHooks(ACCOUNT, after=("x",)), "give as `after` the `more`"),
         (admin.HooksConfigured(limit="many"), "no number of things"),
-        (admin.ResetHookDefinition("nope"), "there are callboard, channel_answer, "),
+        (admin.ResetHookDefinition("nope"), "there are callboard, channel_create, object"),
         (admin.RegisterViews(version=2), "knows versions up to 1 of callboard.admin: update it"),
         (admin.AdminRequest(), "AdminRequest is not supported"),
     ],
 )
-def test_bad_messages_are_refused_and_change_nothing(maintenance, store, request_, says):
-    system = maintenance.start()
+def test_bad_messages_are_refused_and_change_nothing(asked, request_, says):
+    system, store = asked
     before = store.get("system_config", "webhooks")
     refused = system.client.ask_actor("maintenance", request_, admin.Refused)
     assert says in refused.reason
