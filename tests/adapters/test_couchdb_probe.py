@@ -2,9 +2,11 @@
 
 import json
 import time
+import warnings
 from email.utils import formatdate
 
 import pytest
+import urllib3
 
 from callboard.adapters.receiver.server import Answer, Hang
 from callboard.adapters.store.couchdb_probe import ProbeFailed, look
@@ -42,6 +44,16 @@ def test_what_cannot_be_used_says_why(receiver, behaviour, stage):
     with pytest.raises(ProbeFailed) as failed:
         look(receiver.url, 0.5)
     assert failed.value.stage == stage
+
+
+@pytest.mark.parametrize(("verify", "silent"), [("verify_peer", False), ("verify_none", True)])
+def test_only_where_nothing_is_verified_no_warning_says_so(verify, silent):
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        with pytest.raises(ProbeFailed):
+            look(f"https://127.0.0.1:{free_port()}/?verify={verify}", 5)
+        ignored = [kind for action, _text, kind, *_place in warnings.filters if action == "ignore"]
+    assert (urllib3.exceptions.InsecureRequestWarning in ignored) is silent
 
 
 def test_nobody_there():

@@ -2,12 +2,13 @@
 
 import os
 import resource
+import select
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     DelayQueue,
     Exchange,
+    OutgoingMessage,
     Queue,
     Topology,
     Unconfirmed,
@@ -349,6 +351,41 @@ def test_a_connection_that_is_not_open_says_so(tmp_path):
 def test_a_publisher_at_rest_needs_no_attention_and_a_consumer_little(drive):
     assert drive(Topology()).up().connection.deadline() is None
     assert drive().up().connection.deadline() is not None
+
+
+def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
+    def waits():
+        return bool(select.select([connection], (), (), 0)[0])
+
+    connection = EmbeddedConnection(tmp_path, EVENTS)
+    connection.open()
+    with closing(connection):
+        for ask in (
+            lambda: None,  # to connect
+            lambda: connection.publish(OutgoingMessage("", "events", b"{}")),
+            lambda: connection.ack([]),
+            lambda: connection.requeue([]),
+            connection.probe,
+            connection.ask_depths,
+            lambda: connection.declare(Queue("other")),
+            lambda: connection.consume("other", 1),
+            lambda: connection.remove(Queue("other")),
+            lambda: connection.reconnect("as asked"),
+        ):
+            ask()
+            assert waits()
+            for _poll in range(9):
+                if waits():
+                    connection.poll()
+            assert not waits()
+
+
+def test_a_presence_whose_files_another_has_removed_ends(tmp_path):
+    presence = Presence(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    presence.close()
+    assert not is_alive(tmp_path, presence.token)
 
 
 def test_a_lost_ring_costs_no_message(drive):
