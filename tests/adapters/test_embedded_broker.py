@@ -380,6 +380,18 @@ def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
             assert not waits()
 
 
+def test_who_takes_a_queue_over_learns_whose_it_was(tmp_path):
+    db = embedded_database.open_database(tmp_path / "broker.sqlite3")
+    with closing(db), embedded_database.transaction(db):
+        made = embedded_database.declare_queue(db, Queue("q"), "q", "a", lambda _token: True)
+        assert (made.name, made.displaced) == ("q", None)
+        found = [embedded_database.take_over(db, "q", token).displaced for token in "abba"]
+        assert found == [None, "a", None, "b"]
+        assert embedded_database.consumer_of(db, "q") == "a"
+        with pytest.raises(BrokerError, match="404 no queue 'other'"):
+            embedded_database.take_over(db, "other", "a")
+
+
 def test_a_presence_whose_files_another_has_removed_ends(tmp_path):
     presence = Presence(tmp_path)
     for path in tmp_path.iterdir():

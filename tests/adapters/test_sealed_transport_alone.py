@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import multiprocessing
 import os
 import pickle
 import socket
@@ -12,12 +13,12 @@ from contextlib import closing
 
 import pytest
 import structlog
-from thespian.system.timing import ExpirationTimer
+from thespian.system.timing import ExpirationTimer, currentTime
 from thespian.system.transport import IPBase, SendStatus, TransmitIntent
 
 from callboard.adapters.local import sealed_transport
 from callboard.adapters.local.sealed_transport import FrameTooLargeError, Limits, probe
-from support.ends import Strange, made_ends, turn
+from support.ends import Counted, Strange, made_ends, turn
 from support.patience import patient
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
@@ -174,6 +175,57 @@ def test_what_is_not_sealed_is_refused_and_closed(ends, logged, data, reason):
     ]
 
 
+def test_a_frame_may_announce_as_much_as_the_limit(ends, logged):
+    (a,) = ends(1)
+    with client(a) as connection:
+        connection.send(frame(b"", length=2_000_000))
+        assert what_ends(connection, a, turns=3) == "open"
+    assert logged == []
+
+
+def test_a_frame_that_is_there_is_read_in_one_turn(ends):
+    (a,) = ends(1)
+    a.goes_on = False
+    counted = a.transport.readiness = Counted(a.transport.socket.fileno())
+    a.transport.looked_at_s = currentTime()
+    with client(a) as connection:
+        connection.sendall(frame(message(a, bytes(100_000))))
+        a.run(patient(5))
+    assert a.messages == [bytes(100_000)]
+    assert counted.waits == 2  # for the connection, and for the frame
+
+
+def test_a_message_right_behind_an_acknowledgement_is_kept(ends):
+    (a,) = ends(1)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(patient(5))
+        strange = Strange(listener)
+        a.send(strange.address, "x")
+        with strange.accept(a) as peer:
+            peer.recv(1000)
+            peer.send(frame(pickle.dumps("ACK")) + frame(message(a, "next")))
+            turn(a, until=lambda: a.received)
+    assert (a.ended, a.messages) == ([("x", SENT)], ["next"])
+
+
+def test_the_port_of_a_parent_is_closed_in_its_child(ends):
+    (a,) = ends(1)
+    inherited = a.transport.socket.fileno()
+
+    def work():
+        with made_ends() as others:
+            others(1)
+            found = os.path.realpath(f"/proc/self/fd/{inherited}")
+            os._exit(found == before)
+
+    before = os.path.realpath(f"/proc/self/fd/{inherited}")
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(patient(10))
+    assert child.exitcode == 0
+    assert a.transport.socket.fileno() == inherited
+
+
 def test_refusals_are_logged_once_in_ten_seconds(logged, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -196,9 +248,10 @@ def test_what_cannot_be_unpickled_is_dropped(ends, logged):
 def test_of_too_many_strangers_the_oldest_is_reset(ends, logged):
     (a,) = ends(1)
     with client(a) as first, client(a) as second, client(a) as third, client(a) as fourth:
-        a.run(), a.run()
-        assert what_ends(first, a) == "reset"
+        for _client in range(4):
+            a.transport._acceptNewIncoming()
         assert len(a.transport._incomingSockets) == 3
+        assert what_ends(first, a) == "reset"
         for kept in (second, third, fourth):
             kept.send(frame(message(a)))
         turn(a, until=lambda: len(a.received) == 3)

@@ -20,8 +20,8 @@ from thespian.system.transport import (
 )
 
 from callboard.adapters.local import sealed_transport
-from callboard.supervision.lean_transport import Readiness
-from support.ends import TURN_S, Strange, made_ends, readable, turn
+from callboard.supervision.lean_transport import LOOK_S
+from support.ends import TURN_S, Counted, Strange, made_ends, readable, turn
 from support.patience import patient
 
 
@@ -67,16 +67,6 @@ def test_messages_that_are_sent_at_once_share_the_connection(ends):
     assert sorted(b.messages) == [0, 1, 2]
     assert {status for _message, status in a.ended} == {SENT}
     assert (len(a.idle), len(b.idle)) == (1, 1)
-
-
-class Counted(Readiness):
-    """Counts how often the loop waits."""
-
-    waits = 0
-
-    def wait(self, *arguments):
-        self.waits += 1
-        return super().wait(*arguments)
 
 
 def test_each_peer_has_a_connection_of_its_own(ends):
@@ -209,7 +199,7 @@ def test_connections_are_looked_at_four_times_a_second(ends, strange):
     assert (a.transport.looked_at_s, a.ended) == (began, [])
     a.run(0.1)
     assert a.ended == [("late", FAILED)]
-    assert a.transport.looked_at_s - began >= 0.25
+    assert a.transport.looked_at_s - began >= LOOK_S == 0.25
 
 
 def test_a_connection_that_the_peer_has_closed_is_not_used_again(ends):

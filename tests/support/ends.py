@@ -10,6 +10,7 @@ from thespian.system.transport import TCPTransport, TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
 from callboard.supervision import SupervisedActor
+from callboard.supervision.lean_transport import Readiness
 
 assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
 
@@ -72,6 +73,16 @@ class End:
     @property
     def messages(self):
         return [message for _sender, message in self.received]
+
+
+class Counted(Readiness):
+    """Counts how often the loop waits."""
+
+    waits = 0
+
+    def wait(self, *arguments):
+        self.waits += 1
+        return super().wait(*arguments)
 
 
 def turn(*ends, until, most=500):
