@@ -28,6 +28,24 @@ def test_a_couchdb_tells_who_we_are_and_what_time_it_is(receiver):
 
 
 @pytest.mark.parametrize(
+    ("session", "user", "roles", "is_admin"),
+    [
+        ({}, None, None, None),
+        ({"userCtx": None}, None, None, None),
+        ({"userCtx": {}}, None, (), False),
+        ({"userCtx": {"name": "u", "roles": ["r"]}}, "u", ("r",), False),
+    ],
+)
+def test_one_that_says_little_is_known_by_what_it_says(receiver, session, user, roles, is_admin):
+    answer(receiver, "/", {"express-pouchdb": "Welcome"})
+    answer(receiver, "/_session", session)
+    about = look(receiver.url, 5)
+    assert (about.product, about.version) == ("PouchDB server", "")
+    assert (about.user, about.roles, about.is_admin) == (user, roles, is_admin)
+    assert about.ahead_s is None or abs(about.ahead_s) < 100
+
+
+@pytest.mark.parametrize(
     ("behaviour", "stage"),
     [
         (Answer(401), "credentials"),
