@@ -380,6 +380,14 @@ def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
             assert not waits()
 
 
+def test_looking_for_the_living_leaves_no_descriptor_open(tmp_path):
+    (tmp_path / "killed.life").touch()
+    before = open_descriptors()
+    assert not is_alive(tmp_path, "killed")
+    assert not is_alive(tmp_path, "unknown")
+    assert open_descriptors() == before
+
+
 def test_who_takes_a_queue_over_learns_whose_it_was(tmp_path):
     db = embedded_database.open_database(tmp_path / "broker.sqlite3")
     with closing(db), embedded_database.transaction(db):
