@@ -380,6 +380,30 @@ def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
             assert not waits()
 
 
+def test_a_message_that_is_refused_or_delayed_holds_up_no_other(drive):
+    delays = (DelayQueue("wait", 60_000, "events"),)
+    driver = drive(Topology(queue=Queue("events"), delays=delays)).up()
+    sent = [
+        driver.connection.publish(OutgoingMessage(exchange, key, b"%d" % number))
+        for number, (exchange, key) in enumerate(
+            [("none", "x"), ("", "wait"), ("none", "y"), ("", "events")]
+        )
+    ]
+    driver.receive(1)
+    assert driver.bodies == [b"3"]
+    assert driver.unconfirmed == {sent[0], sent[2]}
+    assert driver.confirmed == {sent[1], sent[3]}
+
+
+def test_what_a_connection_did_not_hand_out_before_its_end_is_new_to_the_next(drive):
+    driver = drive().up()
+    publisher = drive(Topology()).up()
+    publisher.publish("events", b"1")
+    driver.connection.close()
+    (message,) = drive().up().receive(1)
+    assert not message.redelivered
+
+
 def test_looking_for_the_living_leaves_no_descriptor_open(tmp_path):
     (tmp_path / "killed.life").touch()
     before = open_descriptors()
