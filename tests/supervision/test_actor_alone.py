@@ -1,6 +1,7 @@
 """A supervised actor alone: what its handlers can rely on, and what its supervisor hears."""
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -59,6 +60,9 @@ class Probe(SupervisedActor):
     def receiveMsg_WatchMessage(self, message, _sender):
         self.noted.append(("ready", list(message.ready)))
         os.read(message.ready[0], 1)
+
+
+IN_A_HOST = {"Thespian ActorSystem Name": "simpleSystem"}
 
 
 class Polling(Probe):
@@ -308,7 +312,7 @@ def host_log(caplog):
 
 
 def test_in_a_host_that_has_no_structlog_it_logs_by_logging(host_log):
-    log = Probe().log.bind(actor="a")
+    log = Probe(IN_A_HOST).log.bind(actor="a")
     log.debug("not_wanted")
     try:
         raise ValueError("as asked")
@@ -323,7 +327,7 @@ def test_in_a_host_that_has_no_structlog_it_logs_by_logging(host_log):
 def test_in_a_host_that_has_structlog_the_logger_has_our_name(host_log):
     render = [structlog.processors.KeyValueRenderer()]
     structlog.configure(render, logger_factory=structlog.stdlib.LoggerFactory())
-    Probe().log.warning("slow")
+    Probe(IN_A_HOST).log.warning("slow")
     assert [(record.name, record.getMessage()) for record in host_log.records] == [
         ("callboard", "event='slow'")
     ]
@@ -338,15 +342,19 @@ def test_standing_still_counts_time_in_suspension(monkeypatch):
 @pytest.mark.skipif(sys.platform != "linux", reason="the clock and the signal are Linux's")
 @pytest.mark.parametrize(("orphaned", "status"), [(False, signal.SIGKILL), (True, 70)])
 def test_the_process_of_an_actor_dies_with_its_parent(orphaned, status):
-    """By a signal, PR_SET_PDEATHSIG of prctl(2); at once if the parent died before."""
+    """By a signal, PR_SET_PDEATHSIG of prctl(2); at once if the parent died before.
+
+    Its collector leaves alone what there was before the fork.
+    """
 
     def begin():
         if orphaned:
             os.getppid = lambda: 1
+        gc.unfreeze()
         Probe({"Thespian ActorSystem Name": "multiprocTCPBase"})
         sent = ctypes.c_int()
         ctypes.CDLL(None).prctl(2, ctypes.byref(sent))  # PR_GET_PDEATHSIG
-        os._exit(sent.value)
+        os._exit(sent.value if gc.get_freeze_count() else 1)
 
     process = multiprocessing.get_context("fork").Process(target=begin)
     process.start()

@@ -602,6 +602,16 @@ def test_changes_are_gathered_while_children_start(supervise, world):
     assert set(it.received(PeersChanged, 0)[-1].peers) == {"w", "a", "b", "c"}
 
 
+def test_a_report_at_once_takes_the_place_of_the_gathered_one(supervise, world):
+    it = supervise(spec(*scripted("a", "b"), gather_s=0.5), path="up")
+    it.ready(0)
+    assert it.owner.take(DirectoryReport) == []
+    it.ready(1)
+    assert len(it.owner.take(DirectoryReport)) == 1
+    world.pass_time(1.0)
+    assert it.owner.take(DirectoryReport) == []
+
+
 def test_its_own_supervisor_hears_of_those_below(supervise):
     it = supervise(spec(*scripted("a"), ChildSpec("n", Nested)), path="up")
     it.ready(0, pid=8)
