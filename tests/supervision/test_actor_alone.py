@@ -381,6 +381,16 @@ def test_a_process_whose_parent_has_died_ends(lone, world, exits, monkeypatch, h
     assert exits == [70]
 
 
+@pytest.mark.parametrize("own_process", [True, False])
+def test_only_in_a_process_of_its_own_the_collector_leaves_objects_alone(lone, own_process):
+    lone.actor.own_process = own_process
+    gc.unfreeze()
+    lone.actor.freeze()
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    assert (frozen > 0) is own_process
+
+
 def test_in_the_process_of_others_it_has_no_parent(lone, world, exits, monkeypatch):
     lone.start()
     monkeypatch.setattr("os.getppid", lambda: 1)
