@@ -181,11 +181,14 @@ def _section(made: type[Any], values: Mapping[str, Any], origins: Mapping[str, s
 
 
 def _near(wrong: str, known: Iterable[str] | None = None) -> str:
-    """A question with the most similar name, or the permitted names."""
+    """A question with the key of this name in another section, or the most similar name.
+
+    Without one, the permitted sections.
+    """
     keys = [option.key for option in options()]
     moved = [key for key in keys if key.partition(".")[2] == wrong.rpartition(".")[2]]
     names = known or (keys if "." in wrong else [*sections(), *keys])
-    near = difflib.get_close_matches(wrong, names, n=1) or moved[:1]
+    near = [*moved, *difflib.get_close_matches(wrong, names)]
     if near:
         return f"; did you mean {near[0]}?"
     return f"; there are {', '.join(sections())}" if "." not in wrong else ""

@@ -61,5 +61,5 @@ def _check(key: "attrs.Attribute[Any]", value: Any, place: str) -> None:
 
 
 def _near(wrong: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(wrong, names, n=1)
+    near = difflib.get_close_matches(wrong, names)
     return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"

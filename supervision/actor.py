@@ -368,7 +368,7 @@ def die_with_parent() -> None:
     On other systems, or if the supervisor died before, the heartbeat detects it.
     """
     try:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
+        prctl = ctypes.CDLL(None).prctl
     except (AttributeError, OSError):
         return
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

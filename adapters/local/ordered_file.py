@@ -39,7 +39,7 @@ class OrderedFile:
         self._ordered: set[HookKey] = set()
         self._states: dict[str, str] = {}
         self.is_new = False
-        """Whether `used` was never called: an earlier version may have left deliveries."""
+        """Whether no process had called `used`: an earlier version may have left deliveries."""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -73,7 +73,6 @@ class OrderedFile:
 
     def used(self) -> None:
         """What an earlier version has left is in the queues."""
-        self.is_new = False
         if self._db is None:
             return
         try:

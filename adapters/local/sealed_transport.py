@@ -251,8 +251,8 @@ class _FrameReader:
         self._sealing = _in_force()
         self._deserialize = deserialize
         self._received = bytearray()
-        self._length = 0
-        self._payload_seal = b""
+        self._length: int  # These two once the header has come.
+        self._payload_seal: bytes
         self._message: tuple[Any, bytes] | None = None
         self.header_seen = False
         self.payload = b""

@@ -28,7 +28,7 @@ class StoreProbe:
     """
 
     def __init__(
-        self, connect: Callable[[], DocumentStore], every_s: float, close_s: float = 1.0
+        self, connect: Callable[[], DocumentStore], every_s: float, close_s: float
     ) -> None:
         self._connect, self._every_s, self._close_s = connect, every_s, close_s
         self._results: deque[Probed | Exception] = deque(maxlen=1000)

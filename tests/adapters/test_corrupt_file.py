@@ -8,7 +8,7 @@ import structlog
 
 from callboard.adapters.broker.embedded.connection import FILE, EmbeddedConnection
 from callboard.adapters.broker.protocol import ConnectionDown, ConnectionUp, Queue, Topology
-from callboard.adapters.local.corrupt_file import LOCK, moved_aside
+from callboard.adapters.local.corrupt_file import LOCK, file_number, move_aside, moved_aside
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.adapters.store.spool import Spool
@@ -76,6 +76,19 @@ def test_a_spool_goes_on_with_a_new_file(tmp_path, damage):
     assert (logged["file"], logged["bytes"]) == (str(path), len(damaged))
     assert (tmp_path / LOCK).stat().st_mode & 0o777 == 0o600
     spool.close()
+
+
+def test_only_the_file_that_was_found_corrupt_is_moved(tmp_path):
+    path = tmp_path / "spool.sqlite3"
+    path.write_text("new")
+    for number in (None, file_number(path) + 1):
+        assert not move_aside(path, number, "as asked").exists()
+    path.with_name("spool.sqlite3-wal").write_text("its log")
+    aside = move_aside(path, file_number(path), "as asked")
+    assert (aside.read_text(), path.exists()) == ("new", False)
+    assert aside.with_name(f"{aside.name}-wal").read_text() == "its log"
+    move_aside(path, None, "there is none")
+    assert moved_aside(tmp_path) == [aside]
 
 
 def test_processes_that_share_a_spool_move_it_aside_once(tmp_path):

@@ -2,9 +2,11 @@
 
 import json
 import time
+import warnings
 from email.utils import formatdate
 
 import pytest
+import urllib3
 
 from callboard.adapters.receiver.server import Answer, Hang
 from callboard.adapters.store.couchdb_probe import ProbeFailed, look
@@ -26,6 +28,24 @@ def test_a_couchdb_tells_who_we_are_and_what_time_it_is(receiver):
 
 
 @pytest.mark.parametrize(
+    ("session", "user", "roles", "is_admin"),
+    [
+        ({}, None, None, None),
+        ({"userCtx": None}, None, None, None),
+        ({"userCtx": {}}, None, (), False),
+        ({"userCtx": {"name": "u", "roles": ["r"]}}, "u", ("r",), False),
+    ],
+)
+def test_one_that_says_little_is_known_by_what_it_says(receiver, session, user, roles, is_admin):
+    answer(receiver, "/", {"express-pouchdb": "Welcome"})
+    answer(receiver, "/_session", session)
+    about = look(receiver.url, 5)
+    assert (about.product, about.version) == ("PouchDB server", "")
+    assert (about.user, about.roles, about.is_admin) == (user, roles, is_admin)
+    assert about.ahead_s is None or abs(about.ahead_s) < 100
+
+
+@pytest.mark.parametrize(
     ("behaviour", "stage"),
     [
         (Answer(401), "credentials"),
@@ -42,6 +62,16 @@ def test_what_cannot_be_used_says_why(receiver, behaviour, stage):
     with pytest.raises(ProbeFailed) as failed:
         look(receiver.url, 0.5)
     assert failed.value.stage == stage
+
+
+@pytest.mark.parametrize(("verify", "silent"), [("verify_peer", False), ("verify_none", True)])
+def test_only_where_nothing_is_verified_no_warning_says_so(verify, silent):
+    with warnings.catch_warnings():
+        warnings.resetwarnings()
+        with pytest.raises(ProbeFailed):
+            look(f"https://127.0.0.1:{free_port()}/?verify={verify}", 5)
+        ignored = [kind for action, _text, kind, *_place in warnings.filters if action == "ignore"]
+    assert (urllib3.exceptions.InsecureRequestWarning in ignored) is silent
 
 
 def test_nobody_there():

@@ -381,11 +381,11 @@ class CouchdbView:
 
     def __init__(self, rows):
         self.rows = sorted(rows)
+        self.about = {"couchdb": "Welcome", "version": "3.3.3"}
 
     def __call__(self, request):
         path, query = urlsplit(request.path)[2:4]
-        about = {"couchdb": "Welcome", "version": "3.3.3"}
-        answer = about if path == "/" else {"rows": self.page(parse_qs(query))}
+        answer = self.about if path == "/" else {"rows": self.page(parse_qs(query))}
         request.reply(200, json.dumps(answer).encode(), Content_Type="application/json")
 
     def page(self, query):
@@ -403,6 +403,37 @@ def test_pages_go_on_at_a_document_id_where_keys_are_equal(answering):
     listing.rows.remove((0, "01"))  # behind us: must not shift what is to come
     found += [row.id for row in rows]
     assert found == [f"{n:02}" for n in range(30)]
+
+
+class PouchdbView(CouchdbView):
+    """Knows no startkey_docid."""
+
+    def __init__(self, rows):
+        super().__init__(rows)
+        self.about = {"express-pouchdb": "Welcome"}
+
+    def page(self, query):
+        return super().page(query | {"startkey_docid": [""]})
+
+
+class GroupedView(CouchdbView):
+    """Its rows are of several documents each."""
+
+    def page(self, query):
+        assert "startkey_docid" not in query
+        return [{"key": row["key"], "value": 1} for row in super().page(query)]
+
+
+def test_pages_of_pouchdb_skip_the_rows_of_equal_keys(answering):
+    listing = PouchdbView([(n // 4, str(n)) for n in range(8)])
+    rows = CouchdbStore(answering(listing).url).view("db", "d/v", page_size=3)
+    assert [row.id for row in rows] == [str(n) for n in range(8)]
+
+
+def test_pages_of_groups_go_on_at_a_key(answering):
+    listing = GroupedView([(n, "") for n in range(5)])
+    rows = CouchdbStore(answering(listing).url).view("db", "d/v", page_size=3, group=True)
+    assert [(row.key, row.value) for row in rows] == [(n, 1) for n in range(5)]
 
 
 def test_pages_of_a_document_that_emits_one_key_often(answering):

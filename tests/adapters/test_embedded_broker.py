@@ -2,12 +2,13 @@
 
 import os
 import resource
+import select
 import sqlite3
 import stat
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from callboard.adapters.broker.protocol import (
     ConnectionUp,
     DelayQueue,
     Exchange,
+    OutgoingMessage,
     Queue,
     Topology,
     Unconfirmed,
@@ -349,6 +351,85 @@ def test_a_connection_that_is_not_open_says_so(tmp_path):
 def test_a_publisher_at_rest_needs_no_attention_and_a_consumer_little(drive):
     assert drive(Topology()).up().connection.deadline() is None
     assert drive().up().connection.deadline() is not None
+
+
+def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
+    def waits():
+        return bool(select.select([connection], (), (), 0)[0])
+
+    connection = EmbeddedConnection(tmp_path, EVENTS)
+    connection.open()
+    with closing(connection):
+        for ask in (
+            lambda: None,  # to connect
+            lambda: connection.publish(OutgoingMessage("", "events", b"{}")),
+            lambda: connection.ack([]),
+            lambda: connection.requeue([]),
+            connection.probe,
+            connection.ask_depths,
+            lambda: connection.declare(Queue("other")),
+            lambda: connection.consume("other", 1),
+            lambda: connection.remove(Queue("other")),
+            lambda: connection.reconnect("as asked"),
+        ):
+            ask()
+            assert waits()
+            for _poll in range(9):
+                if waits():
+                    connection.poll()
+            assert not waits()
+
+
+def test_a_message_that_is_refused_or_delayed_holds_up_no_other(drive):
+    delays = (DelayQueue("wait", 60_000, "events"),)
+    driver = drive(Topology(queue=Queue("events"), delays=delays)).up()
+    sent = [
+        driver.connection.publish(OutgoingMessage(exchange, key, b"%d" % number))
+        for number, (exchange, key) in enumerate(
+            [("none", "x"), ("", "wait"), ("none", "y"), ("", "events")]
+        )
+    ]
+    driver.receive(1)
+    assert driver.bodies == [b"3"]
+    assert driver.unconfirmed == {sent[0], sent[2]}
+    assert driver.confirmed == {sent[1], sent[3]}
+
+
+def test_what_a_connection_did_not_hand_out_before_its_end_is_new_to_the_next(drive):
+    driver = drive().up()
+    publisher = drive(Topology()).up()
+    publisher.publish("events", b"1")
+    driver.connection.close()
+    (message,) = drive().up().receive(1)
+    assert not message.redelivered
+
+
+def test_looking_for_the_living_leaves_no_descriptor_open(tmp_path):
+    (tmp_path / "killed.life").touch()
+    before = open_descriptors()
+    assert not is_alive(tmp_path, "killed")
+    assert not is_alive(tmp_path, "unknown")
+    assert open_descriptors() == before
+
+
+def test_who_takes_a_queue_over_learns_whose_it_was(tmp_path):
+    db = embedded_database.open_database(tmp_path / "broker.sqlite3")
+    with closing(db), embedded_database.transaction(db):
+        made = embedded_database.declare_queue(db, Queue("q"), "q", "a", lambda _token: True)
+        assert (made.name, made.displaced) == ("q", None)
+        found = [embedded_database.take_over(db, "q", token).displaced for token in "abba"]
+        assert found == [None, "a", None, "b"]
+        assert embedded_database.consumer_of(db, "q") == "a"
+        with pytest.raises(BrokerError, match="404 no queue 'other'"):
+            embedded_database.take_over(db, "other", "a")
+
+
+def test_a_presence_whose_files_another_has_removed_ends(tmp_path):
+    presence = Presence(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    presence.close()
+    assert not is_alive(tmp_path, presence.token)
 
 
 def test_a_lost_ring_costs_no_message(drive):

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import cmp_to_key
 
 import pytest
@@ -203,6 +204,18 @@ class TestViews:
         with pytest.raises(StoreError, match="d/by_n"):
             store.save("db", {"_id": "y", "n": 2})
         other.close()
+
+    def test_those_that_are_stored_wait_for_no_other_writer(self, path):
+        store = EmbeddedStore(path, timeout_s=0.01)
+        store.ensure_database("db")
+        store.ensure_views("db", [BY_N])
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            store.ensure_views("db", [BY_N])
+            store.ensure_views("db", [])
+            with pytest.raises(StoreUnavailable):
+                store.ensure_views("db", [BY_N, View("d", "v", "", lambda doc: [])])
+        store.close()
 
     def test_a_reduce_that_it_cannot_do(self, store):
         with pytest.raises(StoreError, match="_sum"):

@@ -42,6 +42,14 @@ def test_a_certificate_is_not_verified_for_that_hook_alone(make, stranger):
     assert first == second
 
 
+def test_the_name_in_a_certificate_is_not_verified_for_that_hook_alone(make, authority):
+    hooks = make()
+    with Receiver(tls=server_context(authority, "other.example")) as receiver:
+        assert kind(post(hooks, receiver.url)).startswith("tls: ")
+        assert post(hooks, receiver.url, EndpointOptions(tls_verify=False)).status == 200
+        assert kind(post(hooks, receiver.url)).startswith("tls: ")
+
+
 def test_an_authority_of_the_folder_is_trusted_by_that_hook_alone(make, stranger, tmp_path):
     stranger.authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     hooks = make(client_certificates=tmp_path)

@@ -18,7 +18,7 @@ def first(probe, wanted, timeout_s=20):
 
 
 def test_a_store_that_answers(tmp_path):
-    probe = StoreProbe(partial(stores.connect, "sqlite://", tmp_path), every_s=0.05)
+    probe = StoreProbe(partial(stores.connect, "sqlite://", tmp_path), every_s=0.05, close_s=1.0)
     took_s = [first(probe, lambda r: not r.problem).took_s for _ in range(3)]
     assert max(took_s) < patient(5)
     probe.close()
@@ -26,7 +26,7 @@ def test_a_store_that_answers(tmp_path):
 
 def test_a_store_that_does_not_answer_is_asked_again(tmp_path):
     url = f"http://user:secret@127.0.0.1:{free_port()}"
-    probe = StoreProbe(partial(stores.connect, url, tmp_path, 2.0), every_s=0.05)
+    probe = StoreProbe(partial(stores.connect, url, tmp_path, 2.0), every_s=0.05, close_s=1.0)
     for _ in range(2):
         problem = first(probe, lambda r: r.problem).problem
         assert "secret" not in problem

@@ -138,6 +138,11 @@ def test_what_most_endpoints_answer_is_plain(head):
     assert plain_head(head).ends == len(head) + 3
 
 
+@pytest.mark.parametrize(("length", "plain"), [(b"9" * 9, True), (b"9" * 10, False)])
+def test_a_length_of_more_than_nine_digits_is_not_plain(length, plain):
+    assert (plain_head(OK + b"Content-Length: " + length + b"\r\n\r\n") is not None) is plain
+
+
 def test_the_connection_of_an_answer_after_an_interim_one_is_kept():
     data = b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + OK + b"Content-Length: 3\r\n\r\nabc"
     kept = HttpResponse(Response(200, {"Content-Length": "3"}, b"abc"), keep=True)

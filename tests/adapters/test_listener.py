@@ -46,6 +46,13 @@ def test_signatures_are_judged(sent, verdict):
         assert arrival.verdict == verdict
 
 
+def test_each_has_a_free_port_of_its_own():
+    with Listener() as one, Listener() as other:
+        assert one.url != other.url
+        assert one.url.startswith("http://127.0.0.1:")
+        assert (post(one), post(other)) == (200, 200)
+
+
 def test_either_key_will_do_and_both_kinds():
     pair = new_secret(ED25519)
     with Listener(keys=[new_secret().text, pair.public_text]) as listener:

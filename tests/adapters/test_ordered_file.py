@@ -32,6 +32,17 @@ def test_queues_and_states_outlive_the_process(tmp_path):
     assert opened(tmp_path / "data" / "ordered").restored(FRESH) == FRESH
 
 
+def test_it_is_new_until_a_process_has_used_it(tmp_path):
+    found = []
+    for _process in range(3):
+        file = opened(tmp_path / "ordered")
+        found.append(file.is_new)
+        if len(found) == 2:
+            file.used()
+        file.close()
+    assert found == [True, True, False]
+
+
 def test_an_older_state_is_not_restored(tmp_path):
     file = opened(tmp_path / "ordered")
     file.keep([LATER])

@@ -77,6 +77,12 @@ def test_headers_that_pika_cannot_read():
     }
 
 
+def test_pika_decodes_headers_with_our_class():
+    frame = pika.frame.Header(1, 0, ForeignProperties()).marshal()
+    _size, header = pika.frame.decode_frame(frame)
+    assert header.properties.headers["T"] == BEYOND_DATES
+
+
 REFUSED = OSError(111, "Connection refused")
 
 

@@ -187,6 +187,14 @@ def test_a_request_it_cannot_read_is_refused_and_not_recorded(
     assert receiver.count == 0
 
 
+@pytest.mark.parametrize(("length", "status"), [(65_536, 200), (65_537, 431)])
+def test_a_head_has_at_most_64_kilobytes(connect, length, status):
+    begin = b"GET /ok HTTP/1.1\r\nX: "
+    connection = connect()
+    connection.sendall(begin.ljust(length, b"x") + b"\r\n\r\n")
+    assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_behaviour_changes_while_it_runs_and_the_longest_prefix_wins(receiver, client):
     receiver.answer("/a", Answer(500))
     receiver.answer("/a/b", Answer(202, b"yes", {"Retry-After": "5"}))

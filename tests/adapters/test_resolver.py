@@ -128,6 +128,19 @@ def test_nobody_waits_for_names_longer_than_they_would(lookups):
     assert asked.get(timeout=patient(5)) == "next.example"
 
 
+def test_it_asks_to_be_woken_for_the_next_who_gives_up(lookups):
+    go, found = threading.Event(), []
+    guard = AddressGuard([], lambda *_args: go.wait(patient(5)) and [])
+    first, second = time.monotonic() - 1, later()
+    lookups.ask(guard, "a.example", 80, second, found.append)
+    lookups.ask(guard, "a.example", 80, first, found.append)
+    assert lookups.wakes_at == [second, first]
+    lookups.run()
+    assert lookups.wakes_at[2:] == [second]
+    assert [type(each) for each in found] == [TimeoutError]
+    go.set()
+
+
 def test_nothing_is_looked_up_after_the_end(lookups):
     go, asked = threading.Event(), []
 

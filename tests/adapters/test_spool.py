@@ -4,10 +4,13 @@ import multiprocessing
 import os
 import resource
 import signal
+import sqlite3
 import stat
+from contextlib import closing, nullcontext
 
 import pytest
 
+from callboard.adapters.store.embedded import used_bytes
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.adapters.store.spool import Spool
 
@@ -145,6 +148,18 @@ def test_one_that_drops_nothing_takes_no_more_until_there_is_room(path):
     spool.append(records(300))
     assert numbers(spool.first(10)) == [300]
     spool.close()
+
+
+@pytest.mark.parametrize(("less", "takes_more"), [(0, True), (1, False)])
+def test_one_that_drops_nothing_is_full_beyond_its_limit(path, less, takes_more):
+    with closing(Spool(path, dropping=False)) as spool:
+        spool.append(records(1))
+    with closing(sqlite3.connect(path)) as connection:
+        used = used_bytes(connection)
+    with closing(Spool(path, max_bytes=used - less, dropping=False)) as spool:
+        with nullcontext() if takes_more else pytest.raises(StoreUnavailable):
+            spool.append(records(2))
+        assert len(spool) == 1 + takes_more
 
 
 def test_room_that_was_made_is_used_again(path):

@@ -77,7 +77,9 @@ def test_a_pause_keeps_deaths_apart(opened, clock):
     crash(opened())
     assert opened().pause_s(2, 10) == 7
     assert opened().pause_s(1, 10) == 10
-    clock.now += 7
+    clock.now += 6.5
+    assert opened().pause_s(2, 10) == 0.5
+    clock.now += 0.5
     assert opened().pause_s(2, 10) == 0
 
 

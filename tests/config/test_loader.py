@@ -80,9 +80,16 @@ def test_an_unknown_key_names_its_line_and_the_one_meant(write):
     )
 
 
+def test_of_an_unknown_key_the_one_meant_is_a_key_not_its_section(write):
+    assert error(write("[amqp]\np = 1\n"), {}).endswith("; did you mean amqp.url?")
+    assert error(write("[amqp]\nzzzzzzzzzz = 1\n"), {}).endswith(" is called amqp.zzzzzzzzzz")
+
+
 def test_a_key_in_the_wrong_section_names_the_right_one(write):
     file = write("[couchdb]\nheartbeat_ms = 1\n")
     assert error(file, {}).endswith("did you mean actors.heartbeat_ms?")
+    # Rather than node.zone, which is more like it in all.
+    assert error(write("[node]\nqueue = 1\n"), {}).endswith("did you mean amqp.queue?")
 
 
 def test_an_unknown_section(write):

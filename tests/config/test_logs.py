@@ -148,6 +148,27 @@ def test_of_a_long_line_only_the_long_values_are_cut(capfd):
     )
 
 
+@pytest.mark.parametrize(("length", "cut"), [(4095, False), (4096, True)])
+def test_a_line_may_have_4096_bytes_with_its_end(capfd, length, cut):
+    """PIPE_BUF of Linux: so many bytes are written in one piece."""
+    configure_logs(JSON)
+    log = structlog.get_logger()
+    log.info("e", a="")
+    (empty,) = lines(capfd)
+    log.info("e", a="x" * (length - len(empty)))
+    (line,) = lines(capfd)
+    assert ("…" in json.loads(line)["a"]) is cut
+    assert (len(line) == length) is not cut
+
+
+def test_where_all_values_are_short_the_line_stays_long(capfd):
+    configure_logs(JSON)
+    structlog.get_logger().info("e", **{f"key_{number}": "abc" for number in range(500)})
+    (line,) = lines(capfd)
+    event = json.loads(line)
+    assert {event[f"key_{number}"] for number in range(500)} == {"a…c"}
+
+
 def test_no_field_of_our_own_log_entries_is_hidden(capfd):
     fields = set()
     for path in (p for room in ROOMS for p in (ROOT / room).rglob("*.py")):

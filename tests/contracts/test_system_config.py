@@ -126,6 +126,13 @@ class TestAccounts:
         saved = set_account_setting(store, directory, ACCOUNT, EXPIRY, 1000)
         assert (saved[COUNT], saved[EXPIRY]) == (7, 1000)
 
+    def test_a_deleted_document_begins_anew(self, store, directory):
+        configured(store, ACCOUNT, **{COUNT: 3, "pvt_deleted": True})
+        saved = set_account_setting(store, directory, ACCOUNT, EXPIRY, 1000)
+        assert saved == config(store)
+        assert (saved[EXPIRY], saved["pvt_type"]) == (1000, "account_config")
+        assert not {COUNT, "pvt_deleted"} & saved.keys()
+
     def test_a_conflict_keeps_both_settings(self, store, directory):
         store.ensure_database(account_database(ACCOUNT))
         meddled = Meddled(

@@ -206,7 +206,8 @@ def _trial(change: Change, reach: Reach) -> trials.Trial:
     # test_hook_listener.py about actors/hooks/listener.py.
     path = Path(change.path)
     stem, parent = path.stem, path.parent.name
-    names = {f"/test_{name}.py" for name in (stem, parent, f"{parent.removesuffix('s')}_{stem}")}
+    about_it = (stem, f"{stem}_alone", parent, f"{parent.removesuffix('s')}_{stem}")
+    names = {f"/test_{name}.py" for name in about_it}
     named = {id for id in tests if id.partition("::")[0].endswith(tuple(names))}
     rank = {id: (id not in named, reach.breadth[id], id) for id in tests}
     # The first of each file, then the second of each: different files are about different things.

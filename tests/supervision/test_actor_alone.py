@@ -1,8 +1,15 @@
 """A supervised actor alone: what its handlers can rely on, and what its supervisor hears."""
 
+import ctypes
+import gc
+import logging
+import multiprocessing
 import os
+import signal
+import sys
 
 import pytest
+import structlog
 from thespian.actors import ActorAddress, ActorExitRequest, ThespianWatch
 
 from callboard.supervision import (
@@ -16,8 +23,10 @@ from callboard.supervision import (
     Stop,
     SupervisedActor,
 )
+from callboard.supervision.actor import running_s
 from callboard.supervision.last_words import LastWords, inherited
 from callboard.supervision.messages import AskedBy, Finished, Heartbeat
+from support.patience import patient
 from support.world import World
 
 
@@ -51,6 +60,9 @@ class Probe(SupervisedActor):
     def receiveMsg_WatchMessage(self, message, _sender):
         self.noted.append(("ready", list(message.ready)))
         os.read(message.ready[0], 1)
+
+
+IN_A_HOST = {"Thespian ActorSystem Name": "simpleSystem"}
 
 
 class Polling(Probe):
@@ -291,6 +303,66 @@ def test_before_it_starts_it_cannot_have_stood_still(lone, world):
 
 
 @pytest.fixture
+def host_log(caplog):
+    """The log of a host that uses `logging`, or structlog on top of it."""
+    structlog.reset_defaults()
+    caplog.set_level(logging.INFO, "callboard")
+    yield caplog
+    structlog.reset_defaults()
+
+
+def test_in_a_host_that_has_no_structlog_it_logs_by_logging(host_log):
+    log = Probe(IN_A_HOST).log.bind(actor="a")
+    log.debug("not_wanted")
+    try:
+        raise ValueError("as asked")
+    except ValueError:
+        log.exception("actor_crashed", path="b")
+    (record,) = host_log.records
+    assert (record.name, record.levelname) == ("callboard", "ERROR")
+    assert record.getMessage().startswith("event='actor_crashed' actor='a'")
+    assert "ValueError: as asked" in record.getMessage()
+
+
+def test_in_a_host_that_has_structlog_the_logger_has_our_name(host_log):
+    render = [structlog.processors.KeyValueRenderer()]
+    structlog.configure(render, logger_factory=structlog.stdlib.LoggerFactory())
+    Probe(IN_A_HOST).log.warning("slow")
+    assert [(record.name, record.getMessage()) for record in host_log.records] == [
+        ("callboard", "event='slow'")
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the clock and the signal are Linux's")
+def test_standing_still_counts_time_in_suspension(monkeypatch):
+    monkeypatch.setattr("time.clock_gettime", lambda clock: clock)
+    assert running_s() == 7  # CLOCK_BOOTTIME of linux/time.h
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the clock and the signal are Linux's")
+@pytest.mark.parametrize(("orphaned", "status"), [(False, signal.SIGKILL), (True, 70)])
+def test_the_process_of_an_actor_dies_with_its_parent(orphaned, status):
+    """By a signal, PR_SET_PDEATHSIG of prctl(2); at once if the parent died before.
+
+    Its collector leaves alone what there was before the fork.
+    """
+
+    def begin():
+        if orphaned:
+            os.getppid = lambda: 1
+        gc.unfreeze()
+        Probe({"Thespian ActorSystem Name": "multiprocTCPBase"})
+        sent = ctypes.c_int()
+        ctypes.CDLL(None).prctl(2, ctypes.byref(sent))  # PR_GET_PDEATHSIG
+        os._exit(sent.value if gc.get_freeze_count() else 1)
+
+    process = multiprocessing.get_context("fork").Process(target=begin)
+    process.start()
+    process.join(patient(10))
+    assert process.exitcode == status
+
+
+@pytest.fixture
 def exits(monkeypatch):
     """The statuses with which processes of actors would have ended."""
     statuses = []
@@ -307,6 +379,16 @@ def test_a_process_whose_parent_has_died_ends(lone, world, exits, monkeypatch, h
     monkeypatch.setattr("os.getppid", lambda: 1)
     world.pass_time(0.2)
     assert exits == [70]
+
+
+@pytest.mark.parametrize("own_process", [True, False])
+def test_only_in_a_process_of_its_own_the_collector_leaves_objects_alone(lone, own_process):
+    lone.actor.own_process = own_process
+    gc.unfreeze()
+    lone.actor.freeze()
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    assert (frozen > 0) is own_process
 
 
 def test_in_the_process_of_others_it_has_no_parent(lone, world, exits, monkeypatch):

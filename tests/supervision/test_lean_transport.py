@@ -24,6 +24,7 @@ from thespian.actors import (
     WakeupMessage,
     WatchMessage,
 )
+from thespian.system.actorManager import ActorManager
 from thespian.system.timing import ExpirationTimer, currentTime
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
@@ -247,8 +248,13 @@ def waiting_for(**timers):
 
 
 def test_a_pause_that_is_over_does_not_keep_the_loop_awake():
-    assert 900 < _timeout_s(waiting_for(_pauseUntil=-1.0)) <= 1000 + 0.25
+    assert 999.8 < _timeout_s(waiting_for(_pauseUntil=-1.0)) <= 1000 + 0.25
     assert 400 < _timeout_s(waiting_for(_pauseUntil=500.0)) <= 500
+
+
+def test_the_loop_wakes_up_for_the_first_of_pauses_and_retries():
+    assert 200 < _timeout_s(waiting_for(_pauseUntil=500.0, _retryTime=300.0)) <= 300
+    assert 200 < _timeout_s(waiting_for(_pauseUntil=300.0, _retryTime=500.0)) <= 300
 
 
 def test_what_thespian_works_by_is_left_to_it():
@@ -256,6 +262,79 @@ def test_what_thespian_works_by_is_left_to_it():
         assert not _is_of_actors(kind)
     for kind in (WakeupMessage, WatchMessage, Message, str, tuple):
         assert _is_of_actors(kind)
+
+
+class Once:
+    """An actor that ends where it fails, and Thespian's part of it; its transport and addresses."""
+
+    ends_where_it_fails = True
+    asLogger = "a logger"  # noqa: N815 - Thespian's
+
+    def __init__(self, *answers):
+        self.actorInst = self.transport = self._addrManager = self._sCBStats = self
+        self.counted = []
+        self.answers, self.received, self.imported, self.watched = [*answers], [], [], []
+        self._receiveQueue = []
+
+    def receiveMessage(self, message, sender):
+        self.received.append((message, sender))
+        return self.answers.pop(0)
+
+    def set_watch(self, descriptors):
+        self.watched.append(descriptors)
+
+    def inc(self, name):
+        self.counted.append(name)
+
+    def importAddr(self, address):
+        self.imported.append(address)
+
+    def _handleOneMessage(self, envelope):
+        self.received.append(envelope)
+        return self.answers.pop(0)
+
+
+def test_an_actor_that_never_raises_gets_its_message_at_once():
+    me = Once(ThespianWatch([3, 4]), None)
+    for message in ("one", "two"):
+        assert ActorManager.handleMessages(me, ReceiveEnvelope("its sender", message)) is True
+    assert me.received == [("one", "its sender"), ("two", "its sender")]
+    assert me.imported == ["its sender"] * 2
+    assert me.watched == [[3, 4], []]
+    received = "Actor.Message Received."
+    assert me.counted == [f"{received}Total", f"{received}To Actor"] * 2
+
+
+def test_messages_that_waited_come_next_until_one_ends_the_loop():
+    me = Once(None, True, False, True)
+    me._receiveQueue = ["second", "third", "fourth"]
+    assert ActorManager.handleMessages(me, ReceiveEnvelope("its sender", "first")) is False
+    assert me.received == [("first", "its sender"), "second", "third"]
+    assert me._receiveQueue == ["fourth"]
+
+
+@pytest.mark.parametrize(
+    ("message", "differs"),
+    [
+        (ActorExitRequest(), {}),
+        ("before it has a logger", {"asLogger": None}),
+        ("while it ends", {"_exiting": True}),
+    ],
+)
+def test_thespian_handles_what_is_more_than_a_message_for_an_actor(message, differs):
+    me = Once(True)
+    vars(me).update(differs)
+    envelope = ReceiveEnvelope("its sender", message)
+    assert ActorManager.handleMessages(me, envelope) is True
+    assert me.received == [envelope]
+
+
+def test_thespian_handles_the_messages_of_an_actor_that_may_raise():
+    me = Once(True)
+    me.actorInst = Steady()
+    envelope = ReceiveEnvelope("its sender", "fail")
+    assert ActorManager.handleMessages(me, envelope) is True
+    assert me.received == [envelope]
 
 
 class Message:

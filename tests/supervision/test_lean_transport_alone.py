@@ -1,7 +1,6 @@
 """The loop of the transport between ends in one process, each of which runs when the test says."""
 
 import os
-import select
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,125 +8,34 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from thespian.actors import ActorAddress, WatchMessage
+from thespian.actors import WatchMessage
 from thespian.system.timing import ExpirationTimer
 from thespian.system.transport import (
+    ForwardMessage,
     SendStatus,
     TCPTransport,
     Thespian__Run_Terminated,
     TransmitIntent,
     TransmitOnly,
 )
-from thespian.system.transport.IPBase import TCPv4ActorAddress
 
-from callboard.supervision import SupervisedActor
+from callboard.adapters.local import sealed_transport
+from callboard.supervision.lean_transport import LOOK_S
+from support.ends import TURN_S, Counted, Strange, made_ends, readable, turn
 from support.patience import patient
-
-assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
-
-TURN_S = 0.002
-NOBODY = ActorAddress(TCPv4ActorAddress("127.0.0.1", 9, external=True))
-
-
-class End:
-    """The transport of one actor, which keeps what it receives and how its messages ended."""
-
-    def __init__(self):
-        copy = TCPTransport.ExternalTransportCopy()
-        self.transport = TCPTransport.TCPTransport(copy, NOBODY, False, False)
-        self.received, self.ended = [], []
-        self.goes_on = True
-
-    @property
-    def address(self):
-        return self.transport.myAddress
-
-    @property
-    def idle(self):
-        return list(self.transport._openSockets.values())
-
-    def send(self, to, *messages, **options):
-        """Send messages one after the other, as actors do; returns the intent of the first."""
-
-        def send(message):
-            intent = TransmitIntent(to, message, note, note, **options)
-            self.transport.scheduleTransmit(None, intent)
-            return intent
-
-        def note(status, intent):
-            self.ended.append((intent.message, status))
-            if waiting:
-                send(waiting.pop(0))
-
-        first, *waiting = messages
-        return send(first)
-
-    def handle(self, envelope):
-        self.received.append((envelope.sender, envelope.message))
-        return self.goes_on
-
-    def run(self, seconds=TURN_S):
-        return self.transport.run(self.handle, timedelta(seconds=seconds))
-
-    def look(self, times=1):
-        """Check the deadlines now, and not a quarter of a second after the last time."""
-        for _time in range(times):
-            self.transport.looked_at_s -= 1
-            self.run()
-
-    @property
-    def messages(self):
-        return [message for _sender, message in self.received]
-
-
-def turn(*ends, until, most=500):
-    for _turn in range(most):
-        if until():
-            return
-        for end in ends:
-            end.run()
-    raise AssertionError([(end.messages, end.ended) for end in ends])
 
 
 @pytest.fixture
 def ends():
-    made = []
-
-    def ends(count=2):
-        made.extend(End() for _number in range(count))
-        return made[-count:]
-
-    yield ends
-    for end in made:
-        for idle in end.idle:
-            idle.close()
-        end.transport.close()
+    with made_ends() as ends:
+        yield ends
 
 
 @pytest.fixture
 def strange():
-    """A listener that is no transport, its address and the connections that it accepted."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         listener.settimeout(patient(5))
         yield Strange(listener)
-
-
-class Strange:
-    def __init__(self, listener):
-        self._listener = listener
-        port = listener.getsockname()[1]
-        self.address = ActorAddress(TCPv4ActorAddress("127.0.0.1", port, external=True))
-
-    def accept(self, end):
-        """The next connection, on which `end` has sent something."""
-        turn(end, until=lambda: readable(self._listener))
-        connection, _peer = self._listener.accept()
-        turn(end, until=lambda: readable(connection))
-        return connection
-
-
-def readable(connection):
-    return select.select([connection], (), (), 0)[0]
 
 
 SENT, FAILED, DEAD = SendStatus.Sent, SendStatus.Failed, SendStatus.DeadTarget
@@ -148,6 +56,65 @@ def test_messages_arrive_whole_and_in_order_on_one_connection(ends, size, count)
     b.send(a.address, "back")
     turn(a, b, until=lambda: len(a.ended) > count and b.ended)
     assert (b.messages[count:], a.messages) == (["more"], ["back"])
+
+
+def test_messages_that_are_sent_at_once_share_the_connection(ends):
+    """All but the first wait until it is free, and are due as soon as it is."""
+    a, b = ends()
+    for number in range(3):
+        a.send(b.address, number)
+    turn(a, b, until=lambda: len(a.ended) == 3)
+    assert sorted(b.messages) == [0, 1, 2]
+    assert {status for _message, status in a.ended} == {SENT}
+    assert (len(a.idle), len(b.idle)) == (1, 1)
+
+
+def test_each_peer_has_a_connection_of_its_own(ends):
+    a, b, c = ends(3)
+    for number in range(2):
+        a.send(b.address, number)
+        a.send(c.address, -number)
+        turn(a, b, c, until=lambda number=number: len(a.ended) == 2 * number + 2)
+    assert (b.messages, c.messages) == ([0, 1], [0, -1])
+    assert [idle.rmtaddr for idle in a.idle] == [b.address, c.address]
+
+
+def test_a_message_that_does_not_fit_into_the_connection_is_sent_in_parts(ends):
+    a, b = ends()
+    a.send(b.address, "begin")
+    turn(a, b, until=lambda: a.idle)
+    a.idle[0].socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    intent = a.send(b.address, bytes(500_000))
+    assert 0 < intent.amtSent < 500_000
+    turn(a, b, until=lambda: len(a.ended) == 2)
+    assert b.messages == ["begin", bytes(500_000)]
+
+
+def test_a_message_for_another_is_forwarded(ends):
+    a, b, c = ends(3)
+    a.send(b.address, ForwardMessage("passed on", c.address, a.address))
+    turn(a, b, c, until=lambda: c.received)
+    assert (b.received, c.received) == ([], [(a.address, "passed on")])
+
+
+@pytest.fixture
+def sealed():
+    sealed_transport.seal(b"k" * 32)
+    yield
+    sealed_transport.unseal()
+
+
+def test_on_an_open_connection_a_message_costs_one_wait(sealed, ends):
+    """For the acknowledgement; there is none between the last byte and that."""
+    a, b = ends()
+    a.send(b.address, 1)
+    turn(a, b, until=lambda: a.idle)
+    a.send(b.address, 2)
+    turn(b, until=lambda: len(b.messages) == 2)
+    a.aborts = True
+    counted = a.transport.readiness = Counted(a.transport.socket.fileno())
+    assert isinstance(a.run(patient(5)), Thespian__Run_Terminated)
+    assert counted.waits == 1
 
 
 def test_two_that_send_at_the_same_time_get_everything_in_order(ends):
@@ -232,7 +199,7 @@ def test_connections_are_looked_at_four_times_a_second(ends, strange):
     assert (a.transport.looked_at_s, a.ended) == (began, [])
     a.run(0.1)
     assert a.ended == [("late", FAILED)]
-    assert a.transport.looked_at_s - began >= 0.25
+    assert a.transport.looked_at_s - began >= LOOK_S == 0.25
 
 
 def test_a_connection_that_the_peer_has_closed_is_not_used_again(ends):
@@ -258,13 +225,22 @@ def test_a_connection_that_was_closed_on_this_side_is_not_used_again(ends):
     assert a.idle == []
 
 
+def test_an_actor_whose_port_is_closed_ends(ends):
+    (a,) = ends(1)
+    a.run()
+    os.close(a.transport.socket.fileno())
+    with pytest.raises(RuntimeError, match="listen socket"):
+        a.run(patient(5))
+    a.transport.socket.detach()
+
+
 def test_a_connection_is_closed_when_it_was_idle_for_too_long(ends):
     a, b = ends()
     a.send(b.address, 1)
     turn(a, b, until=lambda: a.ended)
     a.look()
-    assert len(a.idle) == 1
-    a.idle[0].validity = ExpirationTimer(0)
+    (kept,) = a.idle
+    kept.validity = ExpirationTimer(0)
     a.look()
     assert a.idle == []
     b.run()
@@ -345,6 +321,7 @@ def test_a_run_that_is_aborted_may_first_send_what_waits(ends, drain, sent):
     with ThreadPoolExecutor() as pool:
         pool.submit(b.run, patient(5) if drain else 0)
         assert isinstance(a.run(patient(5)), Thespian__Run_Terminated)
+    assert not a.transport.run_time.view().expired()
     assert a.ended == [("begin", SENT), *sent]
     a.handle = lambda _envelope: True
     assert a.run() is None  # the next run is not aborted

@@ -59,8 +59,8 @@ class Machine(World):
     `processes`: those of the next children, in which Thespian would have forked them.
     """
 
-    def __init__(self):
-        super().__init__(log_level=logging.INFO)
+    def __init__(self, log_level=logging.INFO):
+        super().__init__(log_level=log_level)
         self.made, self.unburied, self.exits, self.processes = [], [], [], []
 
     def create(self, actor_class, parent=None):
@@ -262,13 +262,9 @@ def test_what_an_earlier_incarnation_says_is_not_heard(supervise):
 
 
 @pytest.mark.parametrize(
-    ("how", "because", "level"),
-    [
-        ("dies", "it crashed or was killed", "warning"),
-        ("finishes", "it finished", "info"),
-    ],
+    ("how", "because"), [("dies", "it crashed or was killed"), ("finishes", "it finished")]
 )
-def test_why_it_ended_is_told_and_logged(supervise, how, because, level):
+def test_why_it_ended_is_told_and_logged(supervise, how, because):
     it = supervise(spec(*scripted("a")))
     it.ready()
     getattr(it, how)()
@@ -284,6 +280,15 @@ def test_why_it_ended_is_told_and_logged(supervise, how, because, level):
     it.ready()
     assert it.peer("a").because == because
     assert it.tree().children[0].restarts == 1
+
+
+@pytest.mark.parametrize(("how", "warnings"), [("dies", 1), ("finishes", 0)])
+def test_an_end_is_a_warning_unless_the_child_finished(how, warnings):
+    with Machine(logging.WARNING) as world:
+        it = Supervised(world, spec(*scripted("a")))
+        it.ready()
+        getattr(it, how)()
+        assert len(it.events("child_ended")) == warnings
 
 
 def process(pid, exitcode=None):
@@ -456,6 +461,17 @@ def test_a_silent_child_is_ended_and_replaced(supervise, world, hang_s, waits_s,
     assert it.peer("b").because == ""
 
 
+def test_a_child_that_says_in_a_handler_that_it_works_is_not_silent(supervise, world):
+    it = supervise(spec(*scripted("a"), hang_s=10.0, heartbeat_s=1.0))
+    it.ready()
+    world.pass_time(8.0)
+    world.actor(it.child()).last_words.alive(world.now)
+    world.pass_time(9.0)
+    assert world.exits == []
+    world.pass_time(3.0)
+    assert len(world.exits) == 1
+
+
 def test_a_hanging_child_is_ended_once(supervise, world):
     it = supervise(spec(*scripted("a"), hang_s=1.0, heartbeat_s=0.1, max_restarts=0))
     it.ready()
@@ -600,6 +616,16 @@ def test_changes_are_gathered_while_children_start(supervise, world):
     assert set(change.peers) == {"w", "a", "b"}
     it.ready(3)  # the last one: nothing more to wait for
     assert set(it.received(PeersChanged, 0)[-1].peers) == {"w", "a", "b", "c"}
+
+
+def test_a_report_at_once_takes_the_place_of_the_gathered_one(supervise, world):
+    it = supervise(spec(*scripted("a", "b"), gather_s=0.5), path="up")
+    it.ready(0)
+    assert it.owner.take(DirectoryReport) == []
+    it.ready(1)
+    assert len(it.owner.take(DirectoryReport)) == 1
+    world.pass_time(1.0)
+    assert it.owner.take(DirectoryReport) == []
 
 
 def test_its_own_supervisor_hears_of_those_below(supervise):

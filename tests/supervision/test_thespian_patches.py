@@ -8,18 +8,24 @@ import inspect
 import multiprocessing
 import os
 import signal
+import sys
 from datetime import timedelta
 from functools import cache
 from types import SimpleNamespace
 
 import pytest
 from thespian.actors import ActorAddress, ChildActorExited
-from thespian.system import utilis
+from thespian.system import multiprocCommon, utilis
+from thespian.system.actorManager import ActorManager
 from thespian.system.admin import convention
-from thespian.system.multiprocCommon import ChildInfo, MultiProcReplicator
+from thespian.system.messages.multiproc import ChildMayHaveDied
+from thespian.system.multiprocCommon import ChildInfo, MultiProcAdmin, MultiProcReplicator
+from thespian.system.transport import ReceiveEnvelope
 
 from callboard.adapters.local import sealed_transport
 from callboard.supervision import SupervisedActor
+from callboard.supervision.last_words import LastWords, inherited
+from callboard.supervision.roomy_stack import roomy
 from callboard.supervision.thespian_patches import (
     INTERNALS,
     MADE_FOR,
@@ -173,6 +179,24 @@ def test_a_child_that_ended_while_another_was_heard_of_is_told_of(children):
     assert [child.childAddr for child in parent._child_procs] == ["alive"]
 
 
+def test_a_child_is_forgotten_by_the_address_that_it_got_later(children):
+    """It is made with a local one, and has the real one once it has connected."""
+    parent = Parent(children)
+    parent._child_procs[0].childRealAddr = "real"
+    parent._childExited("real")
+    assert [child.childAddr for child in parent._child_procs] == ["b", "alive"]
+
+
+@pytest.mark.parametrize(
+    "start", [multiprocCommon.startChild, MultiProcReplicator._startChildActor]
+)
+def test_what_prevents_a_child_is_left_to_its_supervisor(start):
+    words = LastWords()
+    with inherited(words), pytest.raises(TypeError):
+        start("no child")
+    assert words.read().startswith("TypeError: ")
+
+
 def test_one_that_says_that_it_ends_is_not_forgotten_before_it_has(children):
     parent = Parent(children)
     parent._childExited("alive")
@@ -182,11 +206,54 @@ def test_one_that_says_that_it_ends_is_not_forgotten_before_it_has(children):
     assert [m.childAddress for m in parent.told] == ["a", "b", "alive"]
 
 
+class Admin(MultiProcAdmin):
+    """Of Thespian's admin: what its base classes set that it needs to start another logger."""
+
+    def __init__(self, **known):
+        vars(self).update(known)
+
+
+def test_the_admin_finds_the_definitions_for_another_logger():
+    """Under the name by which its `childDied` asks for them."""
+    assert Admin(logdefs={"version": 1}).logDefs == {"version": 1}
+
+
+def test_the_admin_hears_of_its_logger_s_end_before_that_has_connected(children):
+    parent = Parent(children)
+    known = {"_child_procs": parent._child_procs, "transport": parent, "myAddress": "me"}
+    admin = Admin(asLogger=None, _pre_init_msgs=[], **known)
+    envelope = ReceiveEnvelope(ActorAddress("a"), ChildMayHaveDied())
+    assert admin._handleReplicatorMessages(envelope) == (True, True)
+    assert [message.childAddress for message in parent.told] == ["a", "b"]
+    other = ReceiveEnvelope(ActorAddress("a"), "another message")
+    assert admin._handleReplicatorMessages(other) == (True, True)
+    assert admin._pre_init_msgs == [other]
+
+
+def test_the_loop_of_an_actor_has_room_on_the_stack():
+    def run(_handler):
+        frame = sys._getframe()
+        while frame := frame.f_back:
+            below.append(frame.f_code)
+
+    below = []
+    actor = SimpleNamespace(
+        actorInst="an actor",
+        transport=SimpleNamespace(run=run),
+        handleMessages=None,
+        drainTransmits=lambda: below.append("drained"),
+        _actorClass=Worker,
+    )
+    ActorManager.run(actor)
+    assert roomy.__code__ in below
+    assert below[-1] == "drained"
+
+
 def test_the_log_of_thespian_is_in_a_folder_for_its_user_only(tmp_path, monkeypatch):
     for name in ("_thesplog_file", "_thesplog_old_file"):
         monkeypatch.setattr(utilis, name, "")
     monkeypatch.setenv("THESPLOG_FILE", "")
-    path = tmp_path / "a" / "thespian.log"
+    path = tmp_path / "a" / "b" / "thespian.log"
     log_to(path)
     log_to(path)  # the folder is there already
     assert path.parent.stat().st_mode & 0o777 == 0o700

@@ -49,7 +49,7 @@ def _parsed(url: str) -> tuple[Any, Tls]:
 def _take_external(url: str) -> tuple[str, bool]:
     """RabbitMQ's option auth_mechanism=external: the client certificate is the login."""
     parts = urlsplit(url)
-    given = parse_qsl(parts.query, keep_blank_values=True)
+    given = parse_qsl(parts.query)
     rest = [pair for pair in given if pair != ("auth_mechanism", "external")]
     if rest == given:
         return url, False

@@ -99,10 +99,10 @@ class AmqpSession:
         tag_base: int,
         on_lost: Callable[["AmqpSession", str], None],
         consume_s: float,
-        marks: Marks | None = None,
-        unusable: dict[str, str] | None = None,
-        look_again_s: float = LOOK_AGAIN_S,
-        overdue_s: float | None = None,
+        marks: Marks | None,
+        unusable: dict[str, str],
+        look_again_s: float,
+        overdue_s: float | None,
     ) -> None:
         self.up_since: float | None = None
         self.blocked = ""
@@ -132,7 +132,7 @@ class AmqpSession:
         self._published = 0
         self._own = 0  # unconfirmed markers and probes
         self._marks = marks
-        self._unusable = {} if unusable is None else unusable
+        self._unusable = unusable
         self._look_again_s = look_again_s
         self._overdue_s = overdue_s
         # The latest tags at the ends of the last parts of `overdue_s`: a note costs nothing for
