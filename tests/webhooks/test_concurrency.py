@@ -149,6 +149,34 @@ def test_the_age_of_the_oldest_request_in_flight():
     assert limiter.oldest_s("a", 8.5) == 2.5
 
 
+def test_a_late_response_that_is_the_first_sign_of_its_lateness_counts_once():
+    limiter = ConcurrencyLimiter(8)
+    limiter.begin("a", 1, 0.0)
+    limiter.end(1, 5.0, True)
+    limiter.begin("a", 2, 5.0)
+    limiter.end(2, 5.5, True)
+    assert not limiter.is_doubtful("a", 5.5)
+
+
+def test_of_ten_thousand_quick_endpoints_the_one_with_the_oldest_response_is_forgotten():
+    limiter = ConcurrencyLimiter(8)
+    ends = [*range(10_000), 0]
+    for now, endpoint in enumerate(ends):
+        limiter.begin(str(endpoint), now, now)
+        limiter.end(now, now, True)
+    end = len(ends)
+    for number in range(2):
+        limiter.begin("1", end + number, end)
+    assert not limiter.is_doubtful("1", end)
+    assert limiter.doubtful(end) == 0
+    limiter.begin("new", end + 2, end)
+    limiter.end(end + 2, end, True)
+    assert limiter.is_doubtful("1", end)
+    assert not limiter.is_doubtful("0", end)
+    assert limiter.doubtful(end) == 2  # Those in flight to the forgotten one.
+    assert limiter.doubtful(end + 1.5) == 2  # They are late, too.
+
+
 @pytest.mark.parametrize(("took_s", "quick"), [(0.5, True), (1.0, True), (1.001, False)])
 def test_a_response_within_a_second_is_quick(took_s, quick):
     limiter = ConcurrencyLimiter(8)

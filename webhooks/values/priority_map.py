@@ -64,6 +64,5 @@ class PriorityMap(Generic[K]):
 
     def _pop_until(self, rank: float) -> Iterator[K]:
         while (first := self.first()) is not None and first[0] <= rank:
-            heapq.heappop(self._heap)
             del self._ranks[first[1]]
             yield first[1]
