@@ -252,11 +252,19 @@ def test_a_delivery_that_is_not_sent(explained, fields, what):
     assert why.startswith(what)
 
 
-def test_a_payload_that_is_too_large(tmp_path):
-    explained = Explained(tmp_path, max_payload=3)
+@pytest.mark.parametrize(
+    ("most", "what"),
+    [
+        (16, "retry policy kazoo: at most 2 attempts"),
+        (15, "it is refused: its payload is larger than delivery.max_payload, 15"),
+    ],
+)
+def test_a_payload_that_is_too_large(tmp_path, most, what):
+    assert len("order=7&total=42") == 16
+    explained = Explained(tmp_path, max_payload=most)
     explained.add("h")
     _outcomes, steps = explained.steps(ORDER)
-    assert steps[-1][-1] == "it is refused: its payload is larger than delivery.max_payload, 3"
+    assert steps[-1][-1] == what
     explained.store.close()
 
 

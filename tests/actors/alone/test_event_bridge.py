@@ -302,3 +302,14 @@ def test_the_log_says_which_event_was_quarantined_and_why():
             "routing_key": "order.made",
             "reason": "the body is no object",
         }
+
+
+def test_batches_say_from_which_one_on_the_broker_has_not_redelivered(bridge):
+    """A responder drops the batches of a lost connection."""
+    bridge.publish(b"1")
+    bridge.world.pass_time(0.1)
+    [before] = bridge.responder.take(EventBatch)
+    bridge.broker.connections[0].lose("reset by peer")
+    bridge.world.pass_time(5)
+    [after] = bridge.responder.take(EventBatch)
+    assert before.since <= before.batch < after.since <= after.batch

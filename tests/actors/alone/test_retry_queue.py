@@ -293,6 +293,21 @@ def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]
 
 
+def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
+    retries.listener.silent = True
+    retries.world.suspend(30)
+    retries.world.pass_time(1)
+    [ask] = {message.ask for message in retries.listener.take(RefreshHooks)}
+    for restarts in (False, True):
+        if restarts:
+            retries.listener.restart()
+        peers = retries.deliverer, retries.table, retries.listener
+        retries.world.tell_peers(retries.actor, *peers)
+        retries.world.pass_time(0.1)
+        asks = [message.ask for message in retries.listener.take(RefreshHooks)]
+        assert asks == [ask] * restarts
+
+
 @pytest.mark.parametrize("where", ["for fresh hooks", "with a deliverer"])
 def test_a_delivery_that_waits_for_too_long_returns_to_the_broker(where, retries):
     overdue = overdue_s(retries.settings)
