@@ -37,6 +37,13 @@ TABLES = (
         binding_headers=({"state": "paid"},),
         account_id="acme",
     ),
+    ModuleSettings(
+        id="parcel",
+        exchange="parcels",
+        bindings=("#",),
+        account_id="acme",
+        only_if_present={"kind": "parcel"},
+    ),
 )
 ORDER = {"id": 7, "customer": {"id": "acme"}, "test": False, "amount": 42}
 
@@ -141,6 +148,22 @@ def test_what_only_filters(explained, given, what):
         ("only", False, "", what),
         ("only", False, "", "the module does not handle it"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "outcome", "passed", "what"),
+    [
+        ({}, "no_hook", True, "kind is absent"),
+        ({"kind": "parcel"}, "no_hook", True, "kind is 'parcel'"),
+        ({"kind": "letter"}, "filtered", False, "kind is 'letter', not 'parcel'"),
+        ({"kind": "l" * 78}, "filtered", False, f"kind is '{'l' * 78}', not 'parcel'"),
+        ({"kind": "l" * 79}, "filtered", False, f"kind is '{'l' * 79}…, not 'parcel'"),
+    ],
+)
+def test_what_filters_only_if_it_is_present(explained, given, outcome, passed, what):
+    outcomes, steps = explained.steps(given, "parcels")
+    assert outcomes == [outcome]
+    assert ("only", passed, "", what) in steps
 
 
 @pytest.mark.parametrize(

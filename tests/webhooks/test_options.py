@@ -65,6 +65,7 @@ def test_all_of_them():
             tuple((f"X-{n}", "v") for n in range(20)),
         ),
         ({"retry_steps_s": [1] * 30}, "retry_steps_s", (1.0,) * 30),
+        ({"retry_steps_s": [604_800]}, "retry_steps_s", (604_800.0,)),
         ({"success": [200, 599] * 10}, "success", ((200, 200), (599, 599)) * 10),
         (
             {"signature": {"header": "X", "prefix": "p" * 64}},
@@ -103,6 +104,7 @@ def test_what_is_just_permitted(document, name, value):
         ({"pvt_secrets": "s"}, "pvt_secrets is no list"),
         ({"retry_steps_s": []}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [0.5]}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [604_801]}, "numbers of seconds from 1 to 604800"),
         ({"retry_steps_s": [True]}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [5] * 31}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [float("nan")]}, "is no list of 1 to 30 numbers"),
