@@ -1,6 +1,6 @@
 """A hook's ordered queue: what is sent next, what waits, and what has ended."""
 
-from attrs import evolve
+from attrs import asdict, evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.retries.ordered_queue import OrderedQueue
@@ -76,6 +76,16 @@ def test_what_the_broker_has_redelivered_takes_the_state_that_comes_late():
     made.back(retry(1, deferrals=1), 10.0, NOW_MS + 10_000)  # It is older.
     assert made.run(29.99) == []
     assert made.run(30.0) == [(2, later)]
+
+
+def test_nothing_is_left_of_what_has_ended_or_returned_to_the_broker():
+    made = ordered(retry(1), retry(2), retry(3))
+    made.run(0.0)
+    end(made, 1, 2)
+    assert made.emptied() == [3]
+    assert asdict(made, recurse=False) == asdict(ordered(), recurse=False)
+    made.take(4, retry(4), 5.0, NOW_MS)
+    assert made.received_at == 5.0
 
 
 def test_a_repeat_in_the_same_run_returns_with_the_first():
