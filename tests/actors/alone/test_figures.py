@@ -237,3 +237,17 @@ def test_the_metrics_count_what_was_done(node):
     for figures in reports.values():
         found |= {key: value for key, value in figures.counters.items() if value}
     assert found == COUNTERS
+
+
+def test_the_metrics_measure_what_was_done(node):
+    """Each event and delivery is in one batch, however many batches there are."""
+    _tree, actors = node
+    found = {}
+    for figures in actors["metrics"].reports.values():
+        found |= figures.distributions
+    sizes = {labels: each.sum for (name, labels), each in found.items() if "size" in name}
+    assert sizes == {("events",): 7, ("deliveries",): 6, ("attempts",): 6, ("put_off",): 3}
+    requests = found["callboard_request_duration_seconds", ()]
+    assert (requests.count, requests.sum) == (9, pytest.approx(9 * 0.01))
+    # Of those at the first attempt: the others came from the retry queue, and were given up.
+    assert found["callboard_delivery_latency_seconds", ()].count == 3

@@ -13,6 +13,7 @@ from callboard.actors.messages import (
     Figures,
     FindHooks,
     HooksFound,
+    HooksOutdated,
     HooksRefreshed,
     NotHeld,
     Progress,
@@ -38,13 +39,19 @@ def delivery(id="d1", body=b"{}"):
 
 
 class Table(FakePeer):
-    """A hook table in which every hook may fire."""
+    """A hook table in which every hook may fire; it answers at once, unless it is `silent`."""
+
+    silent = False
 
     def receiveMessage(self, message, sender):
-        if isinstance(message, FindHooks):
-            url = "https://x.example/"
-            hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
-            self.world.deliver(sender, HooksFound(message.ask, hooks), self.address)
+        super().receiveMessage(message, sender)
+        if isinstance(message, FindHooks) and not self.silent:
+            self.world.deliver(sender, self.found(message), self.address)
+
+    def found(self, message, change=0):
+        url = "https://x.example/"
+        hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
+        return HooksFound(message.ask, hooks, change)
 
 
 class Listener(FakePeer):
@@ -274,6 +281,20 @@ def test_messages_of_this_version_are_read(retries):
     retries.broker.publish("", DUE, as_json(message), Properties())
     assert json.loads(as_json(message))["version"] == 1
     assert len(retries.due(1)) == 1
+
+
+def test_a_response_from_before_a_change_of_the_hook_sends_nothing(retries):
+    retries.table.silent = True
+    retries.defer(7, retries.message(after_s=1.0))
+    assert retries.due() == []
+    [first] = retries.table.take(FindHooks)
+    retries.table.say(retries.actor, HooksOutdated(7, (("a", "h"),)))
+    retries.table.say(retries.actor, retries.table.found(first, change=6))
+    assert retries.due(1) == []
+    [second] = retries.table.take(FindHooks)
+    assert (second.keys, second.ask == first.ask) == (first.keys, False)
+    retries.table.say(retries.actor, retries.table.found(second, change=7))
+    assert [list(items.values()) for _share, items in retries.due(1)] == [["d1"]]
 
 
 @pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
