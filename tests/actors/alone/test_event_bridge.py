@@ -278,6 +278,15 @@ def test_deliveries_in_order_are_released_as_soon_as_all_earlier_ones_are_made(b
     assert [shares for shares in route(second, two) if shares] == []
     expected = [(f"{first}/0", (one,)), (f"{second}/0", (two,))]
     assert [sorted(released) for released in route(first, one)] == [expected]
+    bridge.publish(b"3")  # It is not routed, and holds up what comes behind it.
+    bridge.batches()
+    counts = []
+    for body in (b"4", b"5"):
+        bridge.publish(body)
+        [(batch, _events)] = bridge.batches()
+        bridge.route(batch, ())
+        counts.append(len(retries.take(Release)))
+    assert counts[1] == 0, "nothing more is released"
     bridge.world.pass_time(LOST_S)
     again = retries.take(Release)
     assert {tuple(sorted(message.released)) for message in again} == {tuple(expected)}
