@@ -84,6 +84,9 @@ def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     log.send(1, attempt(), letter())
     assert log.confirmed() == [1]
     assert log.stored(MONTH, away_s) == []
+    log.actor.actor.measure()
+    gauges = log.actor.actor.tally.figures().gauges
+    assert gauges["callboard_attempts_waiting", ()] == 1
     log.store.away = False
     assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
 

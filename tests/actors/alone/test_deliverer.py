@@ -426,3 +426,35 @@ def test_a_circuit_is_closed_at_once_on_demand(deliveries):
     client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint))
     deliveries.world.pass_time(0.1)
     assert client.take(admin.CircuitClosed) == [admin.CircuitClosed(False)]
+
+
+def test_the_metrics_show_what_becomes_of_the_deliveries_that_are_here(deliveries):
+    """Of 40 to a slow endpoint half of its 32 slots are in flight; one pauses, and one leaves."""
+
+    def to(host, hook, options=STANDARD):
+        url = f"https://{host}.example/"
+        return evolve(delivery(hook, hook, options), url=url, uri=url)
+
+    outcomes = {
+        "slow": (1000.0, Response(200), True),
+        "l": (0.01, Response(500), True),
+        "k": (0.01, ClientError("timeout"), False),
+    }
+    deliveries.endpoints.answer = lambda one, _attempts: outcomes[one.hook_id]
+    many = {f"t{n}": delivery(f"s{n}", "slow") for n in range(40)}
+    deliveries.give("1/0", **many, t50=to("one", "l"))
+    deliveries.give("2/0", t51=to("two", "k", Options(policy="kazoo")))
+    deliveries.actor.actor.measure()
+    gauges = deliveries.actor.actor.tally.figures().gauges
+    assert {
+        name: gauges[f"callboard_{name}", ()]
+        for name in (
+            *("requests_in_flight", "deliveries_waiting", "deliveries_retrying"),
+            "deliveries_leaving",
+        )
+    } == {
+        "requests_in_flight": 16,
+        "deliveries_waiting": 24,
+        "deliveries_retrying": 1,
+        "deliveries_leaving": 1,
+    }

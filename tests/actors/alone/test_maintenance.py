@@ -74,7 +74,8 @@ def test_the_hooks_of_the_table_are_listed(it, more, cursor):
     assert it.ask(request) == []
     asked = it.asked(it.table, ListTable)
     assert asked == ListTable(asked.ask, ACCOUNT, FIRST, 2)
-    hooks = configured(FIRST), configured(SECOND)
+    between = ACCOUNT, "b9" * 16
+    hooks = tuple(map(configured, (FIRST, between, SECOND)))
     (answer,) = it.reply(it.table, TableListed(asked.ask, hooks, more))
     assert answer == admin.ConfiguredHooks(hooks, cursor, ref="r")
     assert it.reply(it.table, TableListed(asked.ask, hooks, more)) == [], "it is answered once"

@@ -3,8 +3,6 @@
 What `Redelivery` publishes is taken from the broker's queues, as the retry queue would receive it.
 """
 
-import json
-
 import pytest
 from attrs import evolve
 
@@ -18,6 +16,7 @@ from callboard.config.settings import AmqpSettings, AttemptsSettings, DeadLetter
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.retries.retry_message import from_json
 from callboard.webhooks.values.kazoo_names import modb
 
 LETTERS, HOOKS = "callboard_dead_letters", "webhooks"
@@ -276,8 +275,11 @@ def test_a_dead_letter_is_deleted_when_the_broker_has_its_delivery(it, world):
     assert retried.refused == (("0" * 32, f"there is no dead letter {'0' * 32}"),)
     due = it.published(DUE)
     assert len(due) == 2
-    bodies = [json.loads(message.body) for message in due]
-    assert all(body for body in bodies)
+    retries = [from_json(message.body) for message in due]
+    assert {retry.delivery.body for retry in retries} == {b"n=1"}
+    # At once, with all attempts before them.
+    assert {retry.attempts_made for retry in retries} == {0}
+    assert all(0 <= it.now_s - retry.due_ms / 1000 + 1 < 3 for retry in retries)
     assert it.letters() == []
     assert it.actor.actor.stats()["retried"] == 2
     assert it.actor.actor.stats()["unconfirmed"] == 0
