@@ -203,6 +203,15 @@ def test_no_hook(explained):
     ]
 
 
+def test_a_hook_fires_behind_those_on_other_events(explained):
+    explained.add("a", event="object")
+    explained.add("b")
+    outcomes, steps = explained.steps(ORDER)
+    assert outcomes == ["fired"]
+    assert ("hook", True, "b", "it fires") in steps
+    assert ("hook", False, "", "1 hooks of the account are on other events") in steps
+
+
 @pytest.mark.parametrize(
     ("fields", "what"),
     [

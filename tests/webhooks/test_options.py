@@ -8,6 +8,7 @@ from callboard.webhooks.hooks.options import (
     InvalidOption,
     Options,
     cancelled_until,
+    is_paused,
     parse_options,
 )
 from callboard.webhooks.hooks.signature_schemes import Scheme
@@ -76,6 +77,17 @@ def test_all_of_them():
 )
 def test_what_is_just_permitted(document, name, value):
     assert getattr(parse_options(document), name) == value
+
+
+@pytest.mark.parametrize(
+    ("document", "paused"),
+    [
+        *(({}, False), ({"paused": None}, False), ({"paused": False}, False)),
+        *(({"paused": True}, True), ({"paused": "true"}, True), ({"paused": "x"}, False)),
+    ],
+)
+def test_a_hook_is_paused_if_its_document_says_so(document, paused):
+    assert is_paused(document) is paused
 
 
 @pytest.mark.parametrize(

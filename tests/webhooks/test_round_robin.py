@@ -48,6 +48,15 @@ def test_one_whose_request_ended_is_among_those_without_one():
     assert turns.next(0.5) == NEW
 
 
+def test_one_that_proved_quick_needs_no_room_for_doubtful_ones():
+    limiter, turns = started(16, busy=14, new=1)  # Seven eighths and one: room for no doubtful one.
+    turns.put(NEW, 0.0, account)
+    assert turns.next(0.0) is None
+    limiter.end(15, 0.5, reached=True)
+    turns.put(NEW, 0.5, account)
+    assert turns.next(0.5) == NEW
+
+
 def test_one_that_proved_quick_meanwhile_has_one_turn_and_the_first():
     limiter, turns = started(8, busy=5, new=1)  # Six: room for the first request of each only.
     turns.put(NEW, 0.0, account)
