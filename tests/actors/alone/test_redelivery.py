@@ -365,3 +365,29 @@ def test_while_the_store_is_away_requests_are_refused(it):
     assert purged.refused == ((ids[0], "the store is away"),)
     retried = it.ask(admin.RetryDeadLetters(ids))
     assert (retried.retried, retried.refused) == ((), ((ids[0], "the store is away"),))
+
+
+def test_stored_attempts_of_a_hook_are_shown_and_replayed(it):
+    it.hook()
+    database = modb("b2" * 16, it.now_s)
+    it.store.ensure_database(database)
+    attempt = {
+        **{"pvt_type": "webhook_attempt", "event_id": "e1", "method": "post"},
+        **{"req_headers": {"content-type": "application/json"}, "req_body": '{"n":1}'},
+    }
+    for id, hook_id in (("x", HOOK), ("y", "c3" * 16)):
+        it.store.save(database, attempt | {"_id": id, "hook_id": hook_id})
+    it.start()
+    ids = x, y = tuple(f"{database[-6:]}/{id}" for id in "xy")
+    shown = it.ask(admin.ShowAttempt(HOOK, x)).document
+    assert (shown["id"], shown["req_body"]) == (x, '{"n":1}')
+    assert "pvt_type" not in shown
+    missing = f"there is no attempt {y} of the hook {HOOK}"
+    assert it.refused(admin.ShowAttempt(HOOK, y)) == missing
+    replayed = it.ask(admin.ReplayAttempts(HOOK, ids, "run"))
+    assert (replayed.replayed, replayed.refused) == ((x,), ((y, missing),))
+    (message,) = it.published(DUE)
+    retry = from_json(message.body)
+    assert (retry.delivery.hook_id, retry.delivery.body) == (HOOK, b"n=1")
+    assert retry.attempts_made == 0
+    assert it.actor.actor.stats()["replayed"] == 1
