@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from callboard import admin
-from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.delivery.deliverer import Deliverer, limits
 from callboard.actors.hooks.loading import CHECK
 from callboard.actors.messages import (
     Applied,
@@ -24,6 +24,7 @@ from callboard.actors.messages import (
     RefreshHooks,
 )
 from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LISTENER, RETRY_QUEUE
+from callboard.config.settings import AmqpSettings, DeliverySettings, Settings
 from callboard.config.time_limits import hold_s
 from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -458,3 +459,27 @@ def test_the_metrics_show_what_becomes_of_the_deliveries_that_are_here(deliverie
         "deliveries_retrying": 1,
         "deliveries_leaving": 1,
     }
+    assert deliveries.sent.count("k") == 1
+    deliveries.world.pass_time(60)
+    assert deliveries.sent.count("k") == 2
+
+
+def test_a_new_attempt_log_gets_what_the_one_before_did_not_confirm(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    deliveries.world.pass_time(2)
+    [before] = deliveries.log.take(Attempts)
+    deliveries.log.restart()
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(5)
+    assert [batch.documents for batch in deliveries.log.take(Attempts)] == [before.documents]
+
+
+@pytest.mark.parametrize(
+    ("prefetch", "workers", "waiting"), [(500, 1, 62), (500, 4, 15), (64, 4, 2), (8, 8, 1)]
+)
+def test_an_endpoint_has_an_eighth_of_a_deliverers_share(prefetch, workers, waiting):
+    settings = Settings(
+        amqp=AmqpSettings(prefetch=prefetch), delivery=DeliverySettings(workers=workers)
+    )
+    assert limits(settings).waiting == waiting
