@@ -27,7 +27,9 @@ def quarantine(folder):
 
 
 def records(folder):
-    return [record for _id, _name, record in Spool(folder / FILE, dropping=False).first(100)]
+    found = Spool(folder / FILE, dropping=False).first(100)
+    assert {name for _id, name, _record in found} <= {"poison"}
+    return [record for _id, _name, record in found]
 
 
 def test_records_are_written_together_and_their_messages_may_be_acknowledged(tmp_path):

@@ -103,7 +103,10 @@ class Redelivering:
         )
 
     def quarantine(self, count, module="shop"):
-        message = Publication(b"\x00body", "shop", "order.paid", message_id="m1")
+        kinds = {"content_type": "text/plain", "content_encoding": "utf-8"}
+        message = Publication(
+            *(b"\x00body", "shop", "order.paid"), message_id="m1", headers={"a": "b"}, **kinds
+        )
         record = set_aside(message, module=module, reason="odd", now_unix_s=1_790_000_000.0)
         spool = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
         spool.append([("", {**record, "routing_key": f"order.{n}"}) for n in range(count)])
@@ -292,7 +295,9 @@ def test_an_event_returns_to_the_events_queue_as_it_was(it):
     assert it.ask(admin.RetryDeadLetters((id,))).retried == (id,)
     (message,) = it.published(EVENTS)
     assert message.body == b"\x00body"
-    assert message.properties.message_id == "m1"
+    properties = message.properties
+    assert (properties.message_id, properties.content_type) == ("m1", "text/plain")
+    assert (properties.content_encoding, properties.headers["a"]) == ("utf-8", "b")
     assert it.letters() == []
 
 
