@@ -2,6 +2,7 @@
 
 import json
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -12,7 +13,7 @@ from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.events.bridge import IN_ORDER, EventBridge
 from callboard.actors.events.event_publisher import MAX_BYTES
-from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S
+from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S, UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -48,7 +49,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.store.spool import Spool
 from callboard.config.settings import AmqpSettings, DataSettings, ModuleSettings, Settings
-from callboard.supervision import Peer
+from callboard.supervision import Peer, Timer
 from callboard.webhooks.metrics import catalog
 
 MODULE = "order_paid"
@@ -432,6 +433,28 @@ def test_there_is_one_log_line_for_many(bridge):
         ("events_unclaimed", {"routing_key": f"door.{n}", "unclaimed": many, "no_module": many})
         for n, many in ((1, 1), (2, 4))
     ]
+
+
+def test_the_log_lines_are_a_minute_apart(clock):
+    waits, due, lines = [], [], []
+
+    def after(seconds, call):
+        waits.append(seconds)
+        due.append(call)
+
+    unclaimed = UnclaimedEvents(
+        *(Settings(amqp=AmqpSettings(url="memory://")), None, None, None, None),
+        lambda _tag, _message: None,
+        lambda call: Timer(after, call),
+        SimpleNamespace(warning=lambda _event, **facts: lines.append(facts["unclaimed"])),
+    )
+    for now, events in ((1000.0, 1), (1020.0, 2), (1100.0, 1)):
+        clock[0] = now
+        for tag in range(events):
+            unclaimed.take(tag, SimpleNamespace(routing_key="door.open"), 0)
+        clock[0] += waits[-1]
+        due[-1]()
+    assert (waits, lines) == ([0.0, 40.0, 20.0], [1, 2, 1])
 
 
 # What readiness is judged by

@@ -96,8 +96,10 @@ def test_a_message_that_the_transport_refuses_is_counted():
     lines = []
     for _time in range(2):
         counter.receiveMessage(PoisonMessage(Change(3), "frame too large"), "itself")
+    counter.receiveMessage(PoisonMessage(Change(3), "y" + "x" * 500), "itself")
+    assert lines.pop()[1]["reason"] == "x" * 500
     key = MESSAGES_REFUSED.name, ("counter", "Change")
-    assert counter.tally.figures().counters == {key: 2}
+    assert counter.tally.figures().counters == {key: 3}
     assert lines == [("message_refused", {"message": "Change", "reason": "frame too large"})] * 2
 
 

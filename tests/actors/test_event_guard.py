@@ -126,3 +126,18 @@ def test_many_deaths_make_the_next_process_wait(tmp_path):
     guard = EventGuard(Suspects(tmp_path / "responder", None), held=100)
     assert 0 < guard.pause_s(2) <= 10
     assert guard.pause_s(3) == 0
+
+
+def test_after_a_refused_event_a_death_is_still_one_of_some_event(tmp_path):
+    assert life(tmp_path, [event(0)], deadly={0}) is None
+    suspects = Killed(tmp_path / "responder", None)
+    guard = EventGuard(suspects, held=100)
+
+    def refuse(_raw):
+        raise PoisonEvent("odd")
+
+    with guard.handling():
+        with pytest.raises(PoisonEvent):
+            guard.run(event(1), refuse, ends)
+        suspects.dead = True
+    assert Suspects(tmp_path / "responder", None).wary

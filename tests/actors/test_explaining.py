@@ -37,6 +37,13 @@ TABLES = (
         binding_headers=({"state": "paid"},),
         account_id="acme",
     ),
+    ModuleSettings(
+        id="parcel",
+        exchange="parcels",
+        bindings=("#",),
+        account_id="acme",
+        only_if_present={"kind": "parcel"},
+    ),
 )
 ORDER = {"id": 7, "customer": {"id": "acme"}, "test": False, "amount": 42}
 
@@ -144,6 +151,22 @@ def test_what_only_filters(explained, given, what):
 
 
 @pytest.mark.parametrize(
+    ("given", "outcome", "passed", "what"),
+    [
+        ({}, "no_hook", True, "kind is absent"),
+        ({"kind": "parcel"}, "no_hook", True, "kind is 'parcel'"),
+        ({"kind": "letter"}, "filtered", False, "kind is 'letter', not 'parcel'"),
+        ({"kind": "l" * 78}, "filtered", False, f"kind is '{'l' * 78}', not 'parcel'"),
+        ({"kind": "l" * 79}, "filtered", False, f"kind is '{'l' * 79}…, not 'parcel'"),
+    ],
+)
+def test_what_filters_only_if_it_is_present(explained, given, outcome, passed, what):
+    outcomes, steps = explained.steps(given, "parcels")
+    assert outcomes == [outcome]
+    assert ("only", passed, "", what) in steps
+
+
+@pytest.mark.parametrize(
     ("customer", "shown"), [({}, "absent"), ({"id": None}, "None"), ({"id": 1.5}, "1.5")]
 )
 def test_no_account(explained, customer, shown):
@@ -178,6 +201,15 @@ def test_no_hook(explained):
         ("hook", False, "", "1 hooks of the account are on other events"),
         ("hook", False, "", "no hook fires"),
     ]
+
+
+def test_a_hook_fires_behind_those_on_other_events(explained):
+    explained.add("a", event="object")
+    explained.add("b")
+    outcomes, steps = explained.steps(ORDER)
+    assert outcomes == ["fired"]
+    assert ("hook", True, "b", "it fires") in steps
+    assert ("hook", False, "", "1 hooks of the account are on other events") in steps
 
 
 @pytest.mark.parametrize(
@@ -252,18 +284,26 @@ def test_a_delivery_that_is_not_sent(explained, fields, what):
     assert why.startswith(what)
 
 
-def test_a_payload_that_is_too_large(tmp_path):
-    explained = Explained(tmp_path, max_payload=3)
+@pytest.mark.parametrize(
+    ("most", "what"),
+    [
+        (16, "retry policy kazoo: at most 2 attempts"),
+        (15, "it is refused: its payload is larger than delivery.max_payload, 15"),
+    ],
+)
+def test_a_payload_that_is_too_large(tmp_path, most, what):
+    assert len("order=7&total=42") == 16
+    explained = Explained(tmp_path, max_payload=most)
     explained.add("h")
     _outcomes, steps = explained.steps(ORDER)
-    assert steps[-1][-1] == "it is refused: its payload is larger than delivery.max_payload, 3"
+    assert steps[-1][-1] == what
     explained.store.close()
 
 
 def test_an_ordered_hook_and_kazoo_s_policy(explained):
     explained.add("h", ordered=True, retries=3)
     _outcomes, steps = explained.steps(ORDER)
-    assert [what for *_rest, what in steps[-2:]] == [
-        "retry policy kazoo: at most 3 attempts",
-        "it waits for the earlier ones of the hook, which is ordered",
+    assert [(passed, what) for _stage, passed, _hook, what in steps[-2:]] == [
+        (True, "retry policy kazoo: at most 3 attempts"),
+        (True, "it waits for the earlier ones of the hook, which is ordered"),
     ]

@@ -363,3 +363,11 @@ def test_the_loads_of_a_later_life_come_after_all_of_an_earlier_one(store):
         first.loading.begin_within(0)
         first.due()
     assert loaded(store, life=8).sent[0].stream > first.sent[-1].stream
+
+
+def test_a_table_whose_hooks_are_loaded_is_incomplete_from_the_next_load_on(store):
+    it = loaded(store)
+    assert it.loading.complete
+    it.now += 5
+    it.loading.begin_within(10)
+    assert (it.loading.complete, it.loading.incomplete_since) == (False, 1005.0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 
@@ -144,6 +145,22 @@ def test_the_master_account_is_not_written_where_that_is_forbidden(grow, store):
     tree.wait(ended)
     assert made(store)
     assert not store.database_exists("system_config")
+
+
+def test_attempts_are_prepared_once_and_without_a_master_account(grow, store):
+    store.ensure_database("webhooks")
+    store.save("webhooks", {"_id": "h", "pvt_type": "webhook", "pvt_account_id": ACCOUNT})
+    meddled, began, looks = Meddled(store), time.gmtime(), []
+
+    class Counting(with_store(meddled)):
+        def _worked(self, *, complete):
+            looks.append(complete)
+            super()._worked(complete=complete)
+
+    grow(Counting).wait(lambda _: len(looks) > 2)
+    months = {time.strftime("%Y%m", at) for at in (began, time.gmtime())}
+    assert any(store.database_exists(f"account/a1/a1/{'a1' * 14}-{month}") for month in months)
+    assert meddled.calls.count("ensure_database") == len(["webhooks", "accounts", "of the month"])
 
 
 @pytest.mark.parametrize("method", ["ensure_database", "ensure_views", "view", "get", "save"])

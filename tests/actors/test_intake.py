@@ -1,8 +1,9 @@
 """The last defence: a message that ends its actor again and again is quarantined."""
 
+import pytest
 import structlog
 
-from callboard.actors.base.intake import Intake
+from callboard.actors.base.intake import Intake, digest_of
 from callboard.adapters.broker.protocol import IncomingMessage
 from callboard.adapters.local.suspects import Suspects
 from callboard.config.time_limits import RESTARTS_WITHIN_S
@@ -145,3 +146,26 @@ def test_a_refused_message_is_redelivered_after_the_connection_was_lost(tmp_path
     queue.waiting = [b"1"]
     queue.intake.take([IncomingMessage(9, "e", "k", b"1", redelivered=True)])
     assert (queue.refused[-2:], len(queue.restarts)) == ([b"1", b"1"], 2)
+
+
+@pytest.mark.parametrize("how", ["killers", "raisers"])
+def test_messages_that_the_dead_process_did_not_have_are_handled_together(tmp_path, how):
+    """After a kill all that were delivered are suspected; after an exception, those in its page."""
+    queue = Queue(tmp_path, bodies(3), **{how: [b"1"]})
+    assert not queue.start()
+    if how == "raisers":
+        queue.delivered.update(bodies(5))
+    queue.waiting, seen = bodies(5), []
+    queue.handle = lambda messages: (seen.append(len(messages)), queue.waiting.clear())
+    assert queue.start()
+    assert seen == [1, 1, 1, 2]
+
+
+def test_messages_are_recognized_by_each_of_their_parts():
+    parts = [
+        *(("ab", "c", None, b""), ("a", "bc", None, b""), ("a", "b", "c", b"")),
+        *(("a", "b", None, b"c"), ("a", "b", "", b"\0c"), ("a", "\udcff", None, b"c")),
+    ]
+    digests = [digest_of(*each) for each in parts]
+    assert {len(each) for each in digests} == {16}
+    assert len(set(digests)) == len(parts)

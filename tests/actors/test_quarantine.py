@@ -27,7 +27,9 @@ def quarantine(folder):
 
 
 def records(folder):
-    return [record for _id, _name, record in Spool(folder / FILE, dropping=False).first(100)]
+    found = Spool(folder / FILE, dropping=False).first(100)
+    assert {name for _id, name, _record in found} <= {"poison"}
+    return [record for _id, _name, record in found]
 
 
 def test_records_are_written_together_and_their_messages_may_be_acknowledged(tmp_path):
@@ -64,3 +66,20 @@ def test_after_a_lost_connection_the_broker_sends_them_again(tmp_path):
     kept.forget()
     timer.call()
     assert (acknowledged, records(tmp_path)) == ([], [])
+
+
+def test_what_returns_to_the_broker_is_neither_written_nor_acknowledged(tmp_path, monkeypatch):
+    kept, acknowledged, timer = quarantine(tmp_path)
+
+    def full(*_args):
+        raise StoreUnavailable("full")
+
+    with monkeypatch.context() as meddled:
+        meddled.setattr(Spool, "append", full)
+        kept.add(1, {"n": 1})
+        kept.add(2, {"n": 2})
+        kept.write()
+        assert kept.settled([1, 2]) == []
+    kept.drop([1, 3])
+    timer.call()
+    assert (acknowledged, records(tmp_path)) == ([2], [{"n": 2}])

@@ -4,13 +4,16 @@ import time
 from contextlib import closing
 
 import pytest
+import structlog
 from attrs import evolve
+from structlog.testing import capture_logs
 
 from callboard import admin
 from callboard.actors.base.quarantine import FILE
 from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
 from callboard.actors.delivery.ordered_queues import Publication
 from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
 from callboard.actors.messages import (
     Defer,
     Deferred,
@@ -277,6 +280,19 @@ def test_what_is_deferred_again_meanwhile_is_not_chosen_again(retry_queue, waiti
     defer(retry_queue, retry_of("000", deferrals=3), retry_of("z"))
     chosen, more = waiting.chosen("h", more)
     assert (sorted(chosen), more) == (["500"], None)
+
+
+def test_the_log_says_why_there_is_no_index(tmp_path):
+    (tmp_path / "waiting.sqlite3").mkdir()
+    with capture_logs() as logs:
+        waiting = WaitingDeliveries(
+            Settings(data=DataSettings(dir=tmp_path)), None, structlog.get_logger()
+        )
+        waiting.put([(retry_of("a"), b"{}", "status 503")])
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("waiting_not_indexed", "warning")
+    assert line["reason"].startswith(str(tmp_path / "waiting.sqlite3"))
+    waiting.close()
 
 
 def test_without_an_index_deliveries_are_made_as_ever(tmp_path):

@@ -1,12 +1,14 @@
 """What sends for an actor: threads or one loop, told apart by nothing but how many there may be."""
 
 import select
+import socket
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from attrs import evolve
 
 from callboard.actors.delivery.senders import SendingThreads
 from callboard.actors.delivery.transports import TransportUnavailable, check, sending, slots
@@ -100,6 +102,22 @@ def test_names_that_are_looked_up_for_long_hold_up_nobody(tmp_path, receiver, pr
     found.set()
     assert {sent.work for sent in ended(threads, 3)} == {slow}
     threads.close()
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_connecting_takes_no_longer_than_it_may(settings, later):
+    """TLS included. `later`: the limit is that of the cluster's documents."""
+    most_ms = 60_000 if later else 50
+    delivery = evolve(settings.delivery, connect_timeout_ms=most_ms, request_timeout_ms=60_000)
+    signer = Signer(SecretBox("", settings.secrets_key_file))
+    sender = sending(evolve(settings, delivery=delivery), 1, signer)
+    if later:
+        sender.connect_within(0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        sender.send(to_send(f"https://127.0.0.1:{silent.getsockname()[1]}/"))
+        (sent,) = ended(sender, 1)
+    assert sent.outcome.kind == "failed_connect: timeout"
+    sender.close()
 
 
 def test_what_is_refused_is_told_without_being_sent(sender, receiver):

@@ -4,9 +4,10 @@ import resource
 
 import pytest
 
-from callboard.actors.delivery.transports import kept_endpoints
+from callboard.actors.delivery.transports import check_hook, kept_endpoints
 from callboard.adapters.http.descriptors import allow
-from callboard.config.settings import DeliverySettings
+from callboard.config.settings import DeliverySettings, Settings
+from callboard.webhooks.hooks.hook import Hook, InvalidHook
 
 
 @pytest.fixture
@@ -42,3 +43,18 @@ def test_the_limit_is_raised_as_far_as_that_may_be(limited):
     assert allow(2000) == 2000 == now["soft"]
     assert allow(1000) == 1000
     assert allow(10_000) == 4096 == now["soft"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("http://127.0.0.1/", "; delivery.allow_networks may allow it"),
+        ("http://x.example:22/", "; delivery.ports may allow it"),
+        ("http://u:p@x.example/", "; delivery.url_credentials may allow it"),
+        ("ftp://x.example/", "is refused: scheme: only http:// and https:// are called"),
+    ],
+)
+def test_a_refused_url_names_the_setting_that_may_allow_it(uri, reason):
+    with pytest.raises(InvalidHook) as refused:
+        check_hook(Hook("h", "a", uri, "object"), Settings())
+    assert refused.value.reason.endswith(reason)

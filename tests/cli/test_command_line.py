@@ -70,3 +70,18 @@ def test_a_group_alone_prints_its_help():
     refused = CliRunner().invoke(main, ["hooks"], prog_name="callboard")
     assert refused.exit_code == 2
     assert "Usage: callboard hooks" in refused.stderr
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_asked_for_in_two_ways(flag):
+    shown = CliRunner().invoke(main, [flag], prog_name="callboard")
+    assert (shown.exit_code, shown.output.split()[:2]) == (0, ["Usage:", "callboard"])
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [(["config", "timeouts"], True), (["hooks", "list"], False)]
+)
+def test_settings_are_options_of_each_command_and_listed_where_they_are_the_subject(command, shown):
+    listed = CliRunner().invoke(main, [*command, "--help"], prog_name="callboard").output
+    assert ("--couchdb-timeout-ms" in listed) is shown
+    assert "--config" in listed

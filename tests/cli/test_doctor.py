@@ -176,6 +176,7 @@ def test_corrupt_files_are_named_with_what_becomes_of_them(settings, tmp_path):
         (folder / name).write_bytes(b"\xff" * 5000)
     (folder / "poison.sqlite3.corrupt-20260101T000000").write_bytes(b"x" * 9)
     found = {f.what.split()[0].rpartition("/")[2]: f for f in files.databases(settings())}
+    assert {one.name for one in found.values()} == {"databases"}
     assert {name: str(f.result) for name, f in found.items()} == {
         "attempts.sqlite3": "problem",
         "store.sqlite3": "problem",

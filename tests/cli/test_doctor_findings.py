@@ -31,7 +31,18 @@ from callboard.webhooks.metrics.health import Problem
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
 
+NAMES = {
+    *("python", "libraries", "locale", "configuration", "event modules", "delivery", "tracing"),
+    *("allow_networks", "data directory", "disk space", "databases", "actors' key", "store"),
+    *("secrets' key", "API's token", "open files", "hostname", "broker", "system", "clock"),
+    *("readiness", "settings", "hooks' secrets", "exchange", "queue", "events", "order", "rights"),
+    *("version", "views"),
+}
+"""What findings are about, as `--json` prints it."""
+
+
 def as_tuple(found):
+    assert found.name in NAMES or found.name.startswith("port "), found.name
     return found.result, found.what, found.mend
 
 
@@ -627,13 +638,23 @@ def test_versions_and_settings(settings):
 def test_a_lost_machine_is_a_warning_and_what_keeps_the_node_from_delivering_a_problem():
     lost = Problem("machine", "the machine there is lost", 1_700_000_000.0)
     down = Problem("broker", "the broker is down for event_bridge", 1_700_000_000.0)
-    assert system.readiness(Health()).result == OK
+    assert system.readiness(Health()) == Finding("readiness", OK, "the running system is ready")
     degraded = system.readiness(Health((), (lost,)))
     assert (degraded.name, degraded.result) == ("readiness", WARNING)
     assert degraded.what == (
         "ready, but degraded: the machine there is lost (since 2023-11-14T22:13:20Z)"
     )
-    assert system.readiness(Health((down,), (lost,))).result == PROBLEM
+    unready = system.readiness(Health((down,), (lost,)))
+    assert (unready.name, unready.result) == ("readiness", PROBLEM)
+    assert unready.what == (
+        "not ready: the broker is down for event_bridge (since 2023-11-14T22:13:20Z)"
+    )
+
+
+def test_each_step_at_which_a_store_fails_has_advice():
+    assert store.MEND.keys() == {"address", "tls", "credentials", "protocol"}
+    assert "couchdb.ca_bundle" in store.MEND["tls"]
+    assert "%XX" in store.MEND["credentials"]
 
 
 def test_each_step_at_which_a_broker_fails_has_advice():

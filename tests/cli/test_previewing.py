@@ -1,10 +1,12 @@
 """`callboard hooks preview` without a hook's id, which needs no running system."""
 
 import json
+import os
 
 import pytest
+from click.testing import CliRunner
 
-from support import commands
+from callboard.cli import main
 
 SHOP = """
 [[modules]]
@@ -16,8 +18,9 @@ fields = { order = "id" }
 """
 
 
-def preview(*arguments, **changes):
-    return commands.run("hooks", "preview", *arguments, **changes)
+def preview(*arguments, input="", **changes):
+    environment = {"CALLBOARD_CONFIG": os.devnull} | changes
+    return CliRunner().invoke(main, ["hooks", "preview", *arguments], input, environment)
 
 
 def test_a_sample_is_filtered_and_transformed():
@@ -25,7 +28,7 @@ def test_a_sample_is_filtered_and_transformed():
         *("--event", "channel_create", "--filter", 'call_direction == `"inbound"`'),
         *("--transform", "{text: join(' ', ['Call from', caller_id_name])}"),
     )
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert made.stdout == 'sent as application/json:\n{\n  "text": "Call from Ada"\n}\n'
 
 
@@ -37,7 +40,7 @@ def test_a_payload_of_a_file_with_its_message(tmp_path):
         *("--message-header", "x: y", "--custom-data", '{"team": "a"}', "--filter", "price"),
         *("--transform", "[price, team, _event.routing_key, _event.exchange, _headers.x]"),
     )
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     shown = json.loads(made.stdout)
     assert shown["body"].split() == ["[", "1.10,", '"a",', '"k",', '"e",', '"y"', "]"]
     assert (shown["sent"], shown["filter"], shown["payload"]["team"]) == (True, 1.1, "a")
@@ -60,7 +63,7 @@ def test_a_module_of_the_configuration_has_its_fields(tmp_path):
 )
 def test_the_exit_code_says_that_nothing_would_be_sent(options, said):
     made = preview("--event", "channel_create", *options)
-    assert made.returncode == 1
+    assert made.exit_code == 1
     assert said in made.stdout
 
 
@@ -74,13 +77,11 @@ def test_the_exit_code_says_that_nothing_would_be_sent(options, said):
 )
 def test_wrong_usage_is_refused(options, said):
     made = preview(*options)
-    assert made.returncode == 2
+    assert made.exit_code == 2
     assert said in made.stderr
 
 
 def test_a_payload_is_an_object():
-    made = commands.run_in(
-        commands.environment(), "hooks", "preview", "--payload", "-", input="[1]"
-    )
-    assert made.returncode == 2
+    made = preview("--payload", "-", input="[1]")
+    assert made.exit_code == 2
     assert "must be a JSON object" in made.stderr

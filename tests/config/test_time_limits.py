@@ -181,6 +181,9 @@ def test_what_waits_twice_and_is_in_a_request_is_not_overdue_before_half_of_the_
 def test_the_table_is_printed():
     shown = CliRunner().invoke(timeouts, ["--couchdb-timeout-ms", "2000", "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.output)["store response"]["seconds"] == 2
+    assert json.loads(shown.output)["store response"] == {
+        "seconds": 2,
+        "origin": "couchdb.timeout_ms; at most 30 s",
+    }
     plain = CliRunner().invoke(timeouts, []).output
     assert re.search(r"hang of an actor that reads the store +32 +hang \+ 2 x store", plain)

@@ -179,6 +179,7 @@ def test_a_default_that_is_set_nowhere_is_written_into_the_default_section(clust
         pytest.param("8000", 2, id="integers may be written otherwise"),
         pytest.param("soon", 15, id="a window that is no integer is a minute"),
         pytest.param(None, 15, id="nor is nothing"),
+        pytest.param(10**400, 7_905_600, id="at least every quarter of 366 days"),
         pytest.param(0, 1, id="not more often than every second"),
     ],
 )

@@ -1,5 +1,6 @@
 """Who may do what: every path with no token, a wrong one, and those of several accounts."""
 
+import json
 from ipaddress import ip_network
 
 import pytest
@@ -249,6 +250,13 @@ def test_a_token_of_the_envelope_that_is_no_text_is_none(api, token):
     body = {"auth_token": token, "data": HOOK}
     assert api.client.put(path, json=body).status_code == 401
     assert api.client.put(path, json=body, params={"auth_token": ADMIN}).status_code == 201
+
+
+def test_half_a_character_is_no_token(api):
+    body = json.dumps({"auth_token": "\udcff", "data": HOOK})
+    headers = {"content-type": "application/json"}
+    path = f"/v2/accounts/{CHILD}/webhooks"
+    assert api.client.put(path, content=body, headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

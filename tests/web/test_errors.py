@@ -8,75 +8,81 @@ from callboard.webhooks.hooks.quotas import excess
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "message", "data", "headers"),
+    ("make", "status", "message", "data", "headers"),
     [
         (
-            errors.ApiError(418, "a_tea_pot"),
+            lambda: errors.ApiError(418, "a_tea_pot"),
             418,
             "a_tea_pot",
             {"message": "a tea pot"},
             {},
         ),
         (
-            errors.invalid_member("a", "minimum", "too small", target=1),
+            lambda: errors.invalid_member("a", "minimum", "too small", target=1),
             400,
             "validation error",
             {"a": {"minimum": {"message": "too small", "target": 1}}},
             {},
         ),
         (
-            errors.bad_identifier("x"),
+            lambda: errors.bad_identifier("x"),
             404,
             "bad_identifier",
             {"message": "bad identifier", "cause": "x"},
             {},
         ),
         (
-            errors.invalid_credentials(),
+            lambda: errors.invalid_credentials(),
             401,
             "invalid_credentials",
             {"message": "invalid credentials"},
             {"WWW-Authenticate": "Bearer"},
         ),
-        (errors.forbidden(), 403, "forbidden", {"message": "forbidden"}, {}),
+        (lambda: errors.forbidden(), 403, "forbidden", {"message": "forbidden"}, {}),
         (
-            errors.too_many_requests(7),
+            lambda: errors.too_many_requests(7),
             429,
             "too_many_requests",
             {"message": "too many wrong tokens from this address", "retry_after_s": 7},
             {"Retry-After": "7"},
         ),
-        (errors.conflict(), 409, "datastore_conflict", {"message": "datastore conflict"}, {}),
         (
-            errors.precondition_failed(),
+            lambda: errors.conflict(),
+            409,
+            "datastore_conflict",
+            {"message": "datastore conflict"},
+            {},
+        ),
+        (
+            lambda: errors.precondition_failed(),
             412,
             "precondition_failed",
             {"message": "precondition failed"},
             {},
         ),
         (
-            errors.datastore_fault(),
+            lambda: errors.datastore_fault(),
             503,
             "datastore_fault",
             {"message": "datastore fatal error"},
             {},
         ),
         (
-            errors.datastore_timeout("late"),
+            lambda: errors.datastore_timeout("late"),
             503,
             "datastore timeout",
             {"message": "datastore timeout", "cause": "late"},
             {},
         ),
         (
-            errors.backend_failed("no"),
+            lambda: errors.backend_failed("no"),
             500,
             "Request failed on the backend",
             {"message": "request failed", "cause": "no"},
             {},
         ),
         (
-            errors.quota_exceeded(excess("hooks", "hooks", 3, "there are 3 hooks")),
+            lambda: errors.quota_exceeded(excess("hooks", "hooks", 3, "there are 3 hooks")),
             409,
             "quota_exceeded",
             {
@@ -87,7 +93,7 @@ from callboard.webhooks.hooks.quotas import excess
             {},
         ),
         (
-            errors.quota_exceeded(excess("hook", "hook_bytes", 9, "hook has 10 bytes")),
+            lambda: errors.quota_exceeded(excess("hook", "hook_bytes", 9, "hook has 10 bytes")),
             400,
             "validation error",
             {
@@ -102,42 +108,44 @@ from callboard.webhooks.hooks.quotas import excess
             {},
         ),
         (
-            errors.refused(RefusedByActor("too many", "quota", "quotas.test_deliveries")),
+            lambda: errors.refused(RefusedByActor("too many", "quota", "quotas.test_deliveries")),
             429,
             "too_many_requests",
             {"message": "too many", "setting": "quotas.test_deliveries", "retry_after_s": 5},
             {"Retry-After": "5"},
         ),
         (
-            errors.over_rate("slower", "quotas.events_per_second"),
+            lambda: errors.over_rate("slower", "quotas.events_per_second"),
             429,
             "too_many_requests",
             {"message": "slower", "setting": "quotas.events_per_second", "retry_after_s": 1},
             {"Retry-After": "1"},
         ),
         (
-            errors.refused(RefusedByActor("full", "busy")),
+            lambda: errors.refused(RefusedByActor("full", "busy")),
             503,
             "busy",
             {"message": "full"},
             {"Retry-After": "5"},
         ),
         (
-            errors.refused(RefusedByActor("low on memory", "blocked")),
+            lambda: errors.refused(RefusedByActor("low on memory", "blocked")),
             503,
             "broker_blocked",
             {"message": "low on memory", "retry_after_s": 5},
             {"Retry-After": "5"},
         ),
         (
-            errors.refused(RefusedByActor("not here", "setting", "delivery.waiting_index_mb")),
+            lambda: errors.refused(
+                RefusedByActor("not here", "setting", "delivery.waiting_index_mb")
+            ),
             409,
             "not_on_this_node",
             {"message": "not here", "setting": "delivery.waiting_index_mb"},
             {},
         ),
         (
-            errors.refused(RefusedByActor("no")),
+            lambda: errors.refused(RefusedByActor("no")),
             500,
             "Request failed on the backend",
             {"message": "request failed", "cause": "no"},
@@ -145,7 +153,8 @@ from callboard.webhooks.hooks.quotas import excess
         ),
     ],
 )
-def test_an_error(error, status, message, data, headers):
+def test_an_error(make, status, message, data, headers):
+    error = make()
     assert (error.status, error.message, error.data, error.headers) == (
         *(status, message, data, headers),
     )

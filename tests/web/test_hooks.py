@@ -395,16 +395,17 @@ def test_a_change_that_another_was_faster_than_is_a_conflict(api):
 
 def test_the_hooks_of_an_account_are_found_by_text(api):
     ids = {
-        name: api.add_hook(name=name, uri=f"https://{name}.example/", hook=event)["id"]
+        name: api.add_hook(name=name, uri=f"https://{name}.org/", hook=event)["id"]
         for name, event in [("One", "sms"), ("two", "channel_create")]
     }
 
     def found(text):
-        listed = api.data("GET", f"/v2/accounts/{PARENT}/webhooks", params={"text": text})
+        params = {} if text is None else {"text": text}
+        listed = api.data("GET", f"/v2/accounts/{PARENT}/webhooks", params=params)
         return sorted(hook["name"] for hook in listed)
 
-    assert found("") == ["One", "two"]
-    assert found("oNe") == found("ONE.example") == found("SMS") == found(ids["One"]) == ["One"]
+    assert found(None) == found("") == ["One", "two"]
+    assert found("oNe") == found("ONE.org") == found("SMS") == found(ids["One"]) == ["One"]
     assert found("nothing") == []
 
 
@@ -520,8 +521,20 @@ def test_a_long_body_is_refused(tmp_path):
 def test_the_first_hook_of_an_account_makes_it_in_the_embedded_store(api):
     account = "4444444444444444444444444444dddd"
     api.add_hook(account)
-    assert api.store.get("accounts", account)["pvt_type"] == "account"
-    assert api.backend.told[0].database == "accounts"
+    stored = api.store.get("accounts", account)
+    assert stored["pvt_type"] == "account"
+    change = api.backend.told[0]
+    assert (change.database, change.document) == ("accounts", stored)
+
+
+def test_the_url_of_a_hook_of_kazoo_is_subject_to_kazoos_rules_until_it_changes(tmp_path):
+    api = Api(tmp_path, Settings(kazoo=KazooSettings(compatible=True)))
+    of_kazoo = {"pvt_type": "webhook", "pvt_account_id": PARENT, "uri": "http://127.0.0.1:22/a"}
+    api.store.save("webhooks", HOOK | of_kazoo | {"_id": "h"})
+    assert api.data("PATCH", f"{HOOKS}/h", {"name": "other"})["name"] == "other"
+    refused = problems(api.call("PATCH", f"{HOOKS}/h", {"uri": "http://127.0.0.1:22/b"}))
+    assert list(refused) == ["uri"]
+    api.store.close()
 
 
 @pytest.mark.parametrize(

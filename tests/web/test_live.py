@@ -254,7 +254,7 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
     watched.backend.answers[GetFigures] = ZeroDivisionError()
 
     async def run():
-        looks = Sampler(watched.backend, PERIOD_S)
+        looks = Sampler(watched.backend, PERIOD_S, most=1)
         watcher = looks.watch()
         assert [frame async for frame in watcher] == []
         watched.backend.answers[GetFigures] = snapshot(1)

@@ -189,7 +189,13 @@ def test_when_all_connections_are_at_work_the_health_is_told(serve, held):
         assert served.health() == WELL
         refused = served.get(f"/v2/accounts/{CHILD}/webhooks", ADMIN)
         assert (refused.status_code, refused.headers["connection"]) == (503, "close")
-        assert refused.json()["message"] == "too_many_connections"
+        named = ("content-type", "retry-after")
+        assert [refused.headers[name] for name in named] == ["application/json", "5"]
+        why = "too many connections are open: close some, or try again later"
+        assert refused.json() == {
+            "data": {"message": why},
+            **{"error": "503", "message": "too_many_connections", "status": "error"},
+        }
         held.go_on.set()
         assert [one.result() for one in pending] == [200] * 2
     assert served.hooks(CHILD, ADMIN) == 200

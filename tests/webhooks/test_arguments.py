@@ -5,15 +5,18 @@ import pytest
 from callboard.webhooks.hooks.arguments import (
     BadArgument,
     account_argument,
+    choice_argument,
     count_argument,
     cursor_argument,
     definition_argument,
     due_argument,
     expiry_argument,
     hook_argument,
+    ids_argument,
     key_argument,
     limit_argument,
     place_argument,
+    time_argument,
     version_argument,
 )
 
@@ -118,3 +121,42 @@ def test_of_a_time_that_is_none_a_hundred_characters_are_shown(check):
     with pytest.raises(BadArgument) as problem:
         check("x" * 5000)
     assert str(problem.value) == f"'{'x' * 100}' is no page's end: it is no time"
+
+
+@pytest.mark.parametrize(
+    ("check", "digits"),
+    [(due_argument, 16), (lambda time: place_argument((time, "l1"))[0], 12)],
+)
+def test_a_time_has_at_most_so_many_digits(check, digits):
+    assert check("9" * digits) == 10**digits - 1
+    with pytest.raises(BadArgument):
+        check("9" * (digits + 1))
+
+
+def test_ids_are_given_once_and_so_many_at_a_time():
+    assert ids_argument((), 3) == ()
+    assert ids_argument(("b", "a", "b"), 3) == ("b", "a")
+    for bad in (["a"], "a", ("a", ""), ("a", 7), None):
+        with pytest.raises(BadArgument, match="is no tuple of ids"):
+            ids_argument(bad, 3)
+    with pytest.raises(BadArgument, match=r"^3 ids are given: 2 are taken at a time$"):
+        ids_argument(("a", "a", "b"), 2)
+
+
+def test_a_time_is_of_the_years_1970_to_9999():
+    last_s = 253_402_300_799.5
+    assert [time_argument(time) for time in (0, 1.5, last_s)] == [0.0, 1.5, last_s]
+    for bad in (-1, 253_402_300_800, float("nan"), True, "1", None):
+        with pytest.raises(BadArgument, match=r"is no time in Unix seconds$"):
+            time_argument(bad)
+
+
+def test_a_choice_is_one_of_the_words():
+    assert choice_argument("all", ("one", "all")) == "all"
+    with pytest.raises(BadArgument, match=r"^'none' is none of one, all$"):
+        choice_argument("none", ("one", "all"))
+
+
+def test_where_no_definition_is_known_that_is_said():
+    with pytest.raises(BadArgument, match=r"'parking' is no hook definition: there are none$"):
+        definition_argument("parking", ())

@@ -16,6 +16,7 @@ def test_what_is_settled_is_given_back_once():
     out = ledger()
     assert out.settled("1", [11, 99]) == [11]
     assert out.settled("1", [11]) == []
+    assert [tag in out for tag in (10, 11, 12, 13)] == [True, False, True, False]
     assert len(out) == 2
     assert out.settled("3", [1]) == []
 

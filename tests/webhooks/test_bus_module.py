@@ -36,6 +36,17 @@ def payload(made, body=ORDER):
     return firing and firing.payload
 
 
+def test_what_is_not_given_is_not_there():
+    made = BusModule(id="Shop", exchange=EventExchange("shop"), keys=("#",))
+    assert (made.id, made.name, made.description, made.account, made.account_id) == (
+        "shop",
+        *[""] * 4,
+    )
+    assert (made.only, made.only_if_present, made.fields, made.schema) == ({}, {}, {}, {})
+    assert (made.binding_headers, made.samples, made.reference) == ((), (), "")
+    assert (made.raw, made.validate) == (False, "off")
+
+
 def test_without_fields_the_whole_message_is_sent():
     firing = module().firing(Event(ORDER), None)
     assert (firing.account_id, firing.event) == ("c7", "order_paid")

@@ -189,10 +189,15 @@ def test_limits_that_cannot_be(wrong):
         CircuitLimits(**wrong)
 
 
+def test_by_default_ten_errors_leave_an_endpoint_alone_for_5_seconds_and_up_to_5_minutes():
+    assert CircuitLimits() == CircuitLimits(failures=10, first_pause_s=5.0, max_pause_s=300.0)
+
+
 def test_pauses_may_be_shorter_than_a_second():
     made = Circuits(CircuitLimits(1, first_pause_s=0.25, max_pause_s=0.5), lambda: MOST)
     request(made, 0.0, False)
     assert (made.allows("e", 0.2), made.allows("e", 0.25)) == (False, True)
+    assert (made.open, made.close("e"), made.close("e"), made.open) == (1, True, False, 0)
 
 
 def test_endpoints_in_order_take_no_memory():

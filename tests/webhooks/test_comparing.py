@@ -112,3 +112,27 @@ def test_of_the_time_in_which_only_one_ran_nothing_is_told():
     assert compared(kazoos, ours) == (3, [])
     assert compared([], ours)[0] == 0
     assert [one.kind for one in compared([], ours)[1]] == ["only Callboard"] * 3
+
+
+def test_each_request_that_only_one_has_sent_is_found_beside_others():
+    kazoos = [attempt({"n": 1}, 1000), attempt({"n": 2}, 2000), attempt({"n": 3, "a": 1}, 3000)]
+    equal, found = differences(kazoos, [attempt({"n": 3, "a": 2}, 3000)])
+    assert equal == 0
+    assert [(one.kind, one.at) for one in found] == [
+        *(("only Kazoo", 1000), ("only Kazoo", 2000)),
+        ("differs", 3000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("later_s", "kinds"), [(5, ["differs"]), (6, ["only Kazoo", "only Callboard"])]
+)
+def test_requests_that_differ_are_a_pair_within_five_seconds(later_s, kinds):
+    _equal, found = differences([attempt({"n": 1})], [attempt({"n": 2}, 1000 + later_s)])
+    assert [one.kind for one in found] == kinds
+
+
+@pytest.mark.parametrize(("later_s", "found"), [(5, ["only Kazoo"]), (6, [])])
+def test_the_time_of_both_ends_five_seconds_after_the_last_of_one(later_s, found):
+    kazoos = [attempt({"n": 1}), attempt({"n": 2}, 1000 + later_s)]
+    assert [one.kind for one in compared(kazoos, [attempt({"n": 1})])[1]] == found

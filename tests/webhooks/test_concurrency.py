@@ -142,11 +142,109 @@ def test_slots_of_which_there_is_one_are_used():
 def test_the_age_of_the_oldest_request_in_flight():
     limiter = ConcurrencyLimiter(8)
     assert limiter.oldest_s("a", 5.0) == 0.0
-    limiter.begin("a", 1, 5.0)
-    limiter.begin("a", 2, 6.0)
+    limiter.begin("a", 1, 5.0, "hook")
+    limiter.begin("a", 2, 6.0, "hook")
     assert (limiter.oldest_s("a", 8.0), limiter.oldest_s("b", 8.0)) == (3.0, 0.0)
     limiter.end(1, 8.0, True)
     assert limiter.oldest_s("a", 8.5) == 2.5
+
+
+def test_a_late_response_that_is_the_first_sign_of_its_lateness_counts_once():
+    limiter = ConcurrencyLimiter(8)
+    limiter.begin("a", 1, 0.0, "hook")
+    limiter.end(1, 5.0, True)
+    limiter.begin("a", 2, 5.0, "hook")
+    limiter.end(2, 5.5, True)
+    assert not limiter.is_doubtful("a", 5.5)
+
+
+def test_of_ten_thousand_quick_endpoints_the_one_with_the_oldest_response_is_forgotten():
+    limiter = ConcurrencyLimiter(8)
+    ends = [*range(10_000), 0]
+    for now, endpoint in enumerate(ends):
+        limiter.begin(str(endpoint), now, now, "hook")
+        limiter.end(now, now, True)
+    end = len(ends)
+    for number in range(2):
+        limiter.begin("1", end + number, end, "hook")
+    assert not limiter.is_doubtful("1", end)
+    assert limiter.doubtful(end) == 0
+    limiter.begin("new", end + 2, end, "hook")
+    limiter.end(end + 2, end, True)
+    assert limiter.is_doubtful("1", end)
+    assert not limiter.is_doubtful("0", end)
+    assert limiter.doubtful(end) == 2  # Those in flight to the forgotten one.
+    assert limiter.doubtful(end + 1.5) == 2  # They are late, too.
+
+
+def test_a_late_request_that_moves_makes_the_other_endpoint_doubtful():
+    limiter = ConcurrencyLimiter(8)
+    for number, endpoint in enumerate("ab"):
+        limiter.begin(endpoint, number, 0.0, "hook")
+        limiter.end(number, 0.0, True)
+    for number, endpoint, began in ((3, "a", 0.0), (4, "a", 4.5), (5, "b", 4.5)):
+        limiter.begin(endpoint, number, began, "hook")
+    assert limiter.doubtful(5.0) == 2
+    assert (limiter.is_doubtful("a", 5.0), limiter.is_doubtful("b", 5.0)) == (True, False)
+    limiter.move(3, "b", 5.0)
+    assert (limiter.of("a"), limiter.of("b"), len(limiter)) == (1, 2, 3)
+    assert (limiter.endpoint(3), limiter.age_s(3, 5.0), limiter.oldest_s("b", 5.0)) == ("b", 5, 5)
+    assert (limiter.is_doubtful("a", 5.0), limiter.is_doubtful("b", 5.0)) == (False, True)
+    assert limiter.doubtful(5.0) == 2
+    assert limiter.end(3, 5.25, None) == 5.25
+    assert limiter.doubtful(5.25) == 0
+    assert limiter.oldest_s("b", 5.25) == 0.75
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_an_end_counts_the_other_requests_of_its_endpoint_by_its_response(reached):
+    limiter = ConcurrencyLimiter(8)
+    for number in range(3):
+        limiter.begin("a", number, 0.0, "hook")
+    limiter.end(0, 0.5, not reached)
+    assert limiter.doubtful(0.5) == (2 if reached else 0)
+    limiter.end(1, 0.5, reached)
+    assert limiter.doubtful(0.5) == (0 if reached else 1)
+    limiter.end(2, 0.5, None)
+    assert limiter.doubtful(0.5) == 0
+
+
+@pytest.mark.parametrize("look", ["is_doubtful", "doubtful", "move"])
+def test_whatever_is_done_first_sees_that_a_request_has_become_late(look):
+    limiter = ConcurrencyLimiter(8)
+    limiter.begin("a", 1, 0.0, "hook")
+    limiter.end(1, 0.0, True)
+    limiter.begin("a", 2, 0.0, "hook")
+    if look == "is_doubtful":
+        assert limiter.is_doubtful("a", 1.5)
+    elif look == "doubtful":
+        assert limiter.doubtful(1.5) == 1
+    else:
+        limiter.move(2, "b", 1.5)
+        limiter.end(2, 1.5, None)
+        assert not limiter.is_doubtful("a", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("slots", "rooms"),
+    [(2, [0]), (4, [3, 3, 0]), (8, [7, 7, 7, 7, 7, 1, 0])],
+)
+def test_doubtful_endpoints_have_three_quarters_and_an_eighth_for_the_first_of_each(slots, rooms):
+    """While one slot is in use; by the number of requests to doubtful endpoints, from 1."""
+    limiter = ConcurrencyLimiter(slots)
+    limiter.begin("a", 1, 0.0, "hook")
+    assert [limiter.room_for_doubtful(doubtful) for doubtful in range(1, slots)] == rooms
+
+
+def test_nothing_is_left_of_requests_that_have_ended():
+    limiter = ConcurrencyLimiter(8)
+    for number, endpoint in enumerate("aabcc"):
+        limiter.begin(endpoint, number, 0.0, "hook")
+    assert limiter.became_late(2.0) == [(number, "hook") for number in range(5)]
+    limiter.move(2, "c", 2.0)
+    for number in range(5):
+        limiter.end(number, 3.0, False)
+    assert vars(limiter) == vars(ConcurrencyLimiter(8))
 
 
 @pytest.mark.parametrize(("took_s", "quick"), [(0.5, True), (1.0, True), (1.001, False)])

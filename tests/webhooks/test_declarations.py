@@ -129,6 +129,8 @@ def test_quotas_are_set_where_they_differ():
     wanted = {"a": {"quotas": {"hooks": 5}}, "b": {"quotas": {"hooks": 6}}, "c": {"quotas": {}}}
     found = planned([], quotas=wanted, has={"a": {"hooks": 5}, "c": {"hooks": 1}})
     assert found.quotas == {"b": {"hooks": 6}, "c": {}}
+    least = {"a": {"quotas": {"hooks": 1}}}
+    assert planned([], quotas=least, has={}).quotas == {"a": {"hooks": 1}}
 
 
 @pytest.mark.parametrize(
@@ -148,6 +150,7 @@ def test_quotas_are_set_where_they_differ():
         ({"hooks": [table(id="h"), table(id="h", account="b")]}, "are the same"),
         ({"accounts": {"a": {"quotas": {"hook": 1}}}}, "no quota hook"),
         ({"accounts": {"a": {"quotas": {"hooks": True}}}}, "hooks is no number"),
+        ({"accounts": {"a": {"quotas": {"hooks": 0}}}}, "hooks is no number of 1 or more"),
         ({"accounts": {"a": {"hooks": 1}}}, "only quotas"),
         ({"accounts": {"a": 1}}, "only quotas"),
     ],

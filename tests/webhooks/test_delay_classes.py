@@ -51,6 +51,8 @@ def test_the_delay_of_a_class_is_one_wait(name):
         (1, ("1s",)),
         (2000, ("2s",)),
         (2001, ("2s", "1s")),
+        (3999, ("2s", "2s")),
+        (4000, ("5s",)),  # A second more, and no later.
         (57_000, ("1m",)),
         (DAY_MS, ("10h", "10h", "5h")),
         (2 * DAY_MS, ("10h",) * 5),

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import json
 import pickle
 import re
@@ -180,6 +181,14 @@ def id_of(module_id="m", hook_id="h", **body):
     return delivery_id(
         Event({key.replace("_", "-"): v for key, v in body.items()}), module_id, hook_id
     )
+
+
+def test_ids_of_deliveries_are_those_of_earlier_releases():
+    """A node of another release recognizes a delivery that was made before."""
+    event = Event({"Msg-ID": "m1", "Event-Name": "N", "Call-ID": "c1"}, "e", "k", "x")
+    text = b'["m1", "N", "c1", "module", "h1"]'
+    expected = hashlib.blake2b(text, digest_size=16).hexdigest()
+    assert delivery_id(event, "module", "h1") == expected
 
 
 def test_a_repeated_event_has_the_same_delivery_ids(call, directory):

@@ -127,7 +127,11 @@ def test_without_kazoo_its_exchanges_may_be_of_any_kind():
         ),
         (
             OWN.format(id="x", event="x") + EXCHANGE.format("targeted", "topic", False),
-            "exchange targeted is topic and not durable here, but was declared direct",
+            "exchange targeted is topic and not durable here, but was declared direct and not",
+        ),
+        (
+            OWN.format(id="x", event="x") + EXCHANGE.format("configuration", "topic", True),
+            "exchange configuration is topic and durable here, but was declared topic and not",
         ),
     ],
 )

@@ -13,6 +13,7 @@ from callboard.webhooks.dispatch.dispatcher import (
     DispatchLimits,
     EndpointFigures,
 )
+from callboard.webhooks.dispatch.hook_queue import HookQueue
 from callboard.webhooks.hooks.options import NO_OPTIONS, Options
 from callboard.webhooks.hooks.uris import endpoint_of
 from support.fuzz import examples
@@ -784,3 +785,15 @@ def test_requests_that_took_long_count_although_none_has_yet():
         turn = following
     # The one that is under way has just begun, but requests take about 2.6 s.
     assert add(made, "a", *"1234", now=40.0) == [None] * 3 + [FULL] * 2
+
+
+def test_a_hook_whose_rate_was_removed_owes_nothing_when_it_has_one_again():
+    queue = HookQueue("h")
+    queue.set_options(ordered=False, rate_per_s=0.01)
+    for number in range(3):
+        queue.put(str(number), number)
+    queue.take(1000.0)
+    assert queue.runs_at() > 1000.0
+    for rate_per_s in (None, 0.01):
+        queue.set_options(ordered=False, rate_per_s=rate_per_s)
+        assert queue.runs_at() < 1000.0

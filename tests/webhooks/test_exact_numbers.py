@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from types import MappingProxyType
 
 import pytest
 from hypothesis import example, given
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 
 from callboard.webhooks.deliveries.encoding import form_encode, json_encode
 from callboard.webhooks.events.event import PoisonEvent, parse_event
-from callboard.webhooks.values.exact_numbers import ExactNumber, json_written, numbers_are_plain
+from callboard.webhooks.values.exact_numbers import (
+    ExactNumber,
+    json_bytes,
+    json_written,
+    numbers_are_plain,
+)
 
 NUMBERS = [
     "3.141592653589793238462643",
@@ -29,6 +35,8 @@ NUMBERS = [
     "5e-324",
     "1.7976931348623157e308",
     "12345678.123456789",
+    "9.429199866759897",
+    "-9223372036854775809",
     "9007199254740993.5",
     "9007199254740993",
     "18446744073709551616",
@@ -124,6 +132,12 @@ def test_json_is_written_as_the_standard_library_does(value):
 def test_json_on_one_line_is_written_as_the_standard_library_does(value):
     expected = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     assert json_written(value, colon=":") == expected
+
+
+def test_other_mappings_are_objects_and_what_is_no_json_is_refused():
+    assert json_bytes({"a": MappingProxyType({"b": ExactNumber("1.0")})}) == b'{"a":{"b":1.0}}'
+    with pytest.raises(TypeError):
+        json_bytes({"a": {1}})
 
 
 @pytest.mark.parametrize("text", [rb'{"a\\": 1e5}', rb'{"a\"": 1e5}', rb'{"a\\\"b": 1e5}'])

@@ -342,6 +342,17 @@ def test_an_expression_takes_these_units_and_may_take_no_fewer(text, units):
         compiled(text).of(SIZED, Work(units - 1))
 
 
+def test_a_value_is_nested_in_at_most_100_levels():
+    def nested(levels, value):
+        for _level in range(levels):
+            value = [value]
+        return value
+
+    Work(1_000).take_whole(nested(100, "x"))
+    with pytest.raises(TooMuchWork, match="the value is nested deeper than 100 levels"):
+        Work(1_000).take_whole(nested(101, "x"))
+
+
 @pytest.mark.parametrize("name", ["sort_by", "min_by", "max_by"])
 def test_what_cannot_be_compared_is_named(name):
     items = {"items": [{"a": 1}, {"a": "x"}]}

@@ -414,6 +414,8 @@ def test_expressions_are_read_from_the_document():
     plain = parse_hook(DOCUMENT | {"filter": None}, {"order_paid"})
     assert plain.shape is None
     assert size_of(parsed) == size_of(plain) + 4
+    headers = parse_hook(DOCUMENT | {"headers": {"X-A": "b"}}, {"order_paid"})
+    assert size_of(headers) == size_of(plain) + 4
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,11 @@ def test_a_tree_that_has_never_answered_is_one_problem_over_time():
     assert tree == Problem("tree", "the top supervisor has not answered for 30 s", NOW)
 
 
+def test_a_tree_that_answers_no_more_is_a_problem_since_its_last_answer():
+    (tree, *_others) = found(State(tree_age_s=31.0), NOW, watch=Watch())
+    assert tree == Problem("tree", "the top supervisor has not answered for 31 s", NOW - 31)
+
+
 def test_hooks_that_are_not_there_are_one_problem_however_it_is_known():
     watch = Watch()
     (none,) = found(evolve(state(), gauges=WITHOUT_HOOKS), NOW, watch=watch)

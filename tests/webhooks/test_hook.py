@@ -14,6 +14,7 @@ from callboard.webhooks.hooks.hook import (
     is_deleted,
     is_enabled,
     new_hook,
+    new_hook_id,
     parse_hook,
     with_changes,
 )
@@ -232,6 +233,14 @@ def test_a_new_hook_without_account_gets_none():
     stored = new_hook({"hook": "all"}, 0, "h9", "apps@one")
     assert not {"pvt_account_id", "pvt_account_db"} & stored.keys()
     assert stored["retries"] == 2
+
+
+def test_ids_of_new_hooks_are_32_hex_digits_that_ascend_with_the_microseconds():
+    ids = {new_hook_id(1_700_000_000.000001) for _hook in range(50)}
+    assert {len(id) for id in ids} == {32}
+    assert {int(id[:13], 16) for id in ids} == {1_700_000_000_000_001}
+    assert len({int(id[13:], 16) for id in ids}) == 50
+    assert max(ids) < new_hook_id(1_700_000_000.000002)
 
 
 def nested(levels):

@@ -53,6 +53,13 @@ def test_there_is_room_for_five():
     assert stored_secrets(document | adding(document, stored(9)))[0] == stored(9)
 
 
+def test_a_secret_that_ended_before_1970_has_ended():
+    """In Unix seconds 0 is no end."""
+    for until, unix_s in ((5, 1), (62_167_219_201, 1), (62_167_219_202, 2)):
+        document = hook_with(evolve(stored(1), until=until))
+        assert parse_hook(document, ()).options.secrets_until == (unix_s,)
+
+
 def test_the_others_may_end_by_themselves():
     document = hook_with(stored(1), stored(2))
     document |= adding(document, stored(3), others_until=63_800_000_100)

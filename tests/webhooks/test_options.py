@@ -8,6 +8,7 @@ from callboard.webhooks.hooks.options import (
     InvalidOption,
     Options,
     cancelled_until,
+    is_paused,
     parse_options,
 )
 from callboard.webhooks.hooks.signature_schemes import Scheme
@@ -65,6 +66,7 @@ def test_all_of_them():
             tuple((f"X-{n}", "v") for n in range(20)),
         ),
         ({"retry_steps_s": [1] * 30}, "retry_steps_s", (1.0,) * 30),
+        ({"retry_steps_s": [604_800]}, "retry_steps_s", (604_800.0,)),
         ({"success": [200, 599] * 10}, "success", ((200, 200), (599, 599)) * 10),
         (
             {"signature": {"header": "X", "prefix": "p" * 64}},
@@ -75,6 +77,17 @@ def test_all_of_them():
 )
 def test_what_is_just_permitted(document, name, value):
     assert getattr(parse_options(document), name) == value
+
+
+@pytest.mark.parametrize(
+    ("document", "paused"),
+    [
+        *(({}, False), ({"paused": None}, False), ({"paused": False}, False)),
+        *(({"paused": True}, True), ({"paused": "true"}, True), ({"paused": "x"}, False)),
+    ],
+)
+def test_a_hook_is_paused_if_its_document_says_so(document, paused):
+    assert is_paused(document) is paused
 
 
 @pytest.mark.parametrize(
@@ -103,6 +116,7 @@ def test_what_is_just_permitted(document, name, value):
         ({"pvt_secrets": "s"}, "pvt_secrets is no list"),
         ({"retry_steps_s": []}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [0.5]}, "is no list of 1 to 30 numbers"),
+        ({"retry_steps_s": [604_801]}, "numbers of seconds from 1 to 604800"),
         ({"retry_steps_s": [True]}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [5] * 31}, "is no list of 1 to 30 numbers"),
         ({"retry_steps_s": [float("nan")]}, "is no list of 1 to 30 numbers"),

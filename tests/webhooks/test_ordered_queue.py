@@ -1,6 +1,6 @@
 """A hook's ordered queue: what is sent next, what waits, and what has ended."""
 
-from attrs import evolve
+from attrs import asdict, evolve
 
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.retries.ordered_queue import OrderedQueue
@@ -41,6 +41,10 @@ def test_a_run_is_in_order_and_the_next_begins_when_all_of_it_are_settled():
     assert tags(made.run(0.0)) == [21, 22]
 
 
+def test_a_queue_waits_for_nothing_before_the_broker_is_asked():
+    assert (ordered().waiting, ordered().run(0.0)) == (0, [])
+
+
 def test_a_run_ends_with_the_delivery_that_reaches_the_size():
     bare = retry(1, body=b"").delivery.size
     for size, run in ((1_000_000, [1]), (999_999, [1, 2])):
@@ -56,7 +60,7 @@ def test_what_returns_keeps_its_place_and_holds_those_behind_it_until_it_is_due(
     made.back(later, 0.0, NOW_MS)
     made.back(retry(9, due_ms=NOW_MS + 60_000), 0.0, NOW_MS)
     made.recall(5.0, NOW_MS + 5_000, [3, 2])
-    assert made.run(29.9) == []
+    assert made.run(29.99) == []
     assert made.run(30.0) == [(2, later), (3, retry(3))]
     end(made, 2, 3)
     assert made.items == {}
@@ -70,8 +74,18 @@ def test_what_the_broker_has_redelivered_takes_the_state_that_comes_late():
     later = retry(1, deferrals=2, due_ms=NOW_MS + 30_000)
     made.back(later, 10.0, NOW_MS + 10_000)
     made.back(retry(1, deferrals=1), 10.0, NOW_MS + 10_000)  # It is older.
-    assert made.run(29.9) == []
+    assert made.run(29.99) == []
     assert made.run(30.0) == [(2, later)]
+
+
+def test_nothing_is_left_of_what_has_ended_or_returned_to_the_broker():
+    made = ordered(retry(1), retry(2), retry(3))
+    made.run(0.0)
+    end(made, 1, 2)
+    assert made.emptied() == [3]
+    assert asdict(made, recurse=False) == asdict(ordered(), recurse=False)
+    made.take(4, retry(4), 5.0, NOW_MS)
+    assert made.received_at == 5.0
 
 
 def test_a_repeat_in_the_same_run_returns_with_the_first():
@@ -102,7 +116,7 @@ def test_a_paused_queue_sends_nothing():
 
 def test_what_is_taken_again_waits_for_the_rest_of_its_pause():
     made = ordered(retry(1, attempts_made=2, due_ms=NOW_MS + 7_000), retry(2))
-    assert made.run(6.9) == []
+    assert made.run(6.999) == []
     assert tags(made.run(7.0)) == [1, 2]
     assert made.emptied() == [1, 2]
     assert made.run(99.0) == []

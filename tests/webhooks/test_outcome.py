@@ -18,6 +18,7 @@ from callboard.webhooks.retries.outcome import RESULTS, ClientError, Response, r
         (Response(999), "other"),
         (ClientError("timeout"), "timeout"),
         (ClientError("failed_connect: econnrefused"), "connection_error"),
+        (ClientError("tls: not TLS"), "connection_error"),
         (ClientError("refused: loopback"), "refused"),
         (ClientError("unknown"), "error"),
         (ClientError("whatever: comes"), "error"),

@@ -77,3 +77,11 @@ def test_what_others_publish_there_is_poison_unless_it_is_whole(change):
     body = json.loads(PostedEvent("e", "n", ACCOUNT, 1, {}).body) | change
     with pytest.raises(PoisonEvent):
         MODULE.firing(Event(body), None)
+
+
+def test_it_is_bound_to_all_messages_of_an_exchange_of_callboard():
+    assert (MODULE.id, MODULE.events) == ("event", ("event",))
+    assert [(each.name, each.type, each.durable) for each in MODULE.exchanges] == [
+        ("callboard", "topic", True)
+    ]
+    assert MODULE.bindings == (("callboard", "#"),)

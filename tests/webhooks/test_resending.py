@@ -134,6 +134,21 @@ def test_an_attempt_of_kazoos_gets_an_id_that_all_of_its_delivery_share():
 
 
 @pytest.mark.parametrize(
+    ("content_type", "form"),
+    [
+        ("application/json", "application/json"),
+        ("application/json; charset=utf-8", "application/json"),
+        ("application/x-www-form-urlencoded; charset=utf-8", "application/x-www-form-urlencoded"),
+        ("application/jsonp", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_parameters_of_the_content_type_are_no_part_of_it(content_type, form):
+    attempt = attempt_of(first())
+    attempt["req_headers"]["content-type"] = content_type
+    assert of_attempt(attempt, "1").form == form
+
+
+@pytest.mark.parametrize(
     ("changed", "reason"),
     [
         ({"req_body": "abc…[cut]"}, "its body was cut"),

@@ -10,7 +10,7 @@ def started(slots, **requests):
     for endpoint, count in requests.items():
         for _request in range(count):
             number += 1
-            limiter.begin(endpoint, number, 0.0)
+            limiter.begin(endpoint, number, 0.0, "hook")
     return limiter, RoundRobin(limiter)
 
 
@@ -42,8 +42,17 @@ def test_one_whose_request_ended_is_among_those_without_one():
     turns.put(NEW, 0.0, account)
     turns.put(OTHER, 0.0, account)
     assert turns.next(0.0) == OTHER
-    limiter.begin("busy", 7, 0.0)
+    limiter.begin("busy", 7, 0.0, "hook")
     limiter.end(6, 0.5, reached=None)
+    turns.put(NEW, 0.5, account)
+    assert turns.next(0.5) == NEW
+
+
+def test_one_that_proved_quick_needs_no_room_for_doubtful_ones():
+    limiter, turns = started(16, busy=14, new=1)  # Seven eighths and one: room for no doubtful one.
+    turns.put(NEW, 0.0, account)
+    assert turns.next(0.0) is None
+    limiter.end(15, 0.5, reached=True)
     turns.put(NEW, 0.5, account)
     assert turns.next(0.5) == NEW
 

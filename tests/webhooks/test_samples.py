@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from callboard.webhooks.events.directory import Account
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.modules.bus_module import BusModule
 from callboard.webhooks.modules.discovery import discover
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
 from callboard.webhooks.modules.protocol import EventExchange
-from callboard.webhooks.modules.samples import sample_payload
+from callboard.webhooks.modules.samples import NoDirectory, sample_payload
 
 ACCOUNT = "1b" * 16
 BUS = BusModule("order_paid", EventExchange("shop"), ("paid",), account="a", fields={"order": "id"})
@@ -71,3 +72,10 @@ def test_an_event_without_a_sample_says_what_it_is(directory):
     assert sample_payload(hook, modules, directory, "cluster", 0.0) == {
         "hook_event": "order_paid", "account_id": ACCOUNT, "sample": True,
     }  # fmt: skip
+
+
+def test_the_directory_of_samples_has_every_account_and_no_settings():
+    directory = NoDirectory()
+    assert directory.account("a") == Account("a")
+    assert (directory.reseller_id("a"), directory.account_by_number("+1")) == (None, None)
+    assert directory.setting("c", "k", 7) == 7

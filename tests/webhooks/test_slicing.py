@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from attrs import asdict
 
 from callboard.webhooks.deliveries.delivery import FanOut
 from callboard.webhooks.deliveries.shaping import Shaping
@@ -188,6 +189,8 @@ def test_an_event_ends_when_all_its_deliveries_are_settled(slicing):
     assert slicing.ended() == ["f", "e"]
     assert slicing.ended() == []
     assert (len(fan_outs), fan_outs.unsettled, fan_outs.bytes) == (0, 0, 0)
+    held = asdict(fan_outs, recurse=False).values()
+    assert [each for each in held if isinstance(each, dict | list) and each] == []
     slicing.begin("e", *of("a", 1))
     ((again,),) = slicing.all()
     assert again.event.number == 3

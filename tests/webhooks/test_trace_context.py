@@ -35,6 +35,7 @@ def test_long_members_stay_in_a_state_of_512_characters(more, kept):
 def test_its_parts_can_be_told_apart():
     context = trace_context({"traceparent": PARENT, "tracestate": "a=1"})
     assert (context.trace_id, context.parent_id, context.flags) == (TRACE, SPAN, 1)
+    assert TraceContext(f"00-{TRACE}-{SPAN}-f3").flags == 0xF3
     assert context == pickle.loads(pickle.dumps(context)) == TraceContext(PARENT, "a=1")
 
 

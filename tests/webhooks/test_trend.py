@@ -78,6 +78,16 @@ def test_the_series_is_bounded_and_in_step():
 KEY = (catalog.EVENTS.name, ("sms", FIRED))
 
 
+def test_what_was_not_there_before_was_zero():
+    trend = Trend(DURATIONS_S)
+    none = nothing(DURATIONS_S)
+    trend.take(0, 1000, Sample({}, none, none, {}))
+    trend.take(2, 1002, Sample({"events": 8}, none, none, {"waiting": 3}))
+    series = trend.series()
+    assert series.rates == {"events": (0.0, 4.0)}
+    assert series.levels == {"waiting": (0.0, 3)}
+
+
 def test_the_snapshot_is_plain_json_in_a_known_shape():
     trend = Trend(DURATIONS_S)
     counters = {

@@ -338,7 +338,7 @@ def _hooks(firing: Firing, index: HookIndex, directory: Directory) -> Iterable[H
 
 def _header_value(text: str) -> str:
     """The text in printable ASCII; other characters in Python's notation."""
-    return "".join(c if " " <= c <= "~" else ascii(c)[1:-1] for c in text).strip()
+    return "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text).strip()
 
 
 def _transform(hook: Hook) -> str:

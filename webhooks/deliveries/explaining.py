@@ -175,8 +175,8 @@ class Explanation:
                 found = _shown(firing.payload[key])
                 return None, f"its modifiers want {key} to be {_shown(wanted)}, and it is {found}"
         if not self._shaping(event, firing).wants(hook):
-            filter = hook.shape.filter if hook.shape is not None else ""
-            return None, f"its filter {_shown(filter)} does not want the event"
+            filter = _shown(hook.shape and hook.shape.filter)
+            return None, f"its filter {filter} does not want the event"
         return hook, ""
 
     def _shaping(self, event: Event, firing: Firing) -> Shaping:

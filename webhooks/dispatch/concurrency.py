@@ -102,7 +102,7 @@ class ConcurrencyLimiter:
         if not self._late[endpoint]:
             del self._late[endpoint]
 
-    def begin(self, endpoint: str, number: int, now: float, hook_id: str = "") -> None:
+    def begin(self, endpoint: str, number: int, now: float, hook_id: str) -> None:
         """Record the start of a request."""
         self._began.setdefault(endpoint, {})[number] = now
         self._endpoints[number] = endpoint

@@ -1,6 +1,7 @@
 """Keys by rank, the lowest first: timers by their time, items by their number."""
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
@@ -19,7 +20,7 @@ class PriorityMap(Generic[K]):
     def __init__(self) -> None:
         self._ranks: dict[K, tuple[float, int]] = {}
         self._heap: list[tuple[float, int, K]] = []
-        self._changes = 0
+        self._changes = itertools.count()
 
     def __len__(self) -> int:
         return len(self._ranks)
@@ -36,9 +37,9 @@ class PriorityMap(Generic[K]):
         held = self._ranks.get(key)
         if held is not None and held[0] == rank:
             return
-        self._changes += 1
-        self._ranks[key] = rank, self._changes
-        heapq.heappush(self._heap, (rank, self._changes, key))
+        change = next(self._changes)
+        self._ranks[key] = rank, change
+        heapq.heappush(self._heap, (rank, change, key))
         if len(self._heap) > 2 * len(self._ranks) + _SPARE:
             self._heap = [(rank, change, key) for key, (rank, change) in self._ranks.items()]
             heapq.heapify(self._heap)
@@ -64,6 +65,5 @@ class PriorityMap(Generic[K]):
 
     def _pop_until(self, rank: float) -> Iterator[K]:
         while (first := self.first()) is not None and first[0] <= rank:
-            heapq.heappop(self._heap)
             del self._ranks[first[1]]
             yield first[1]

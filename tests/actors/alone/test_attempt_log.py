@@ -1,6 +1,7 @@
 """The attempt log alone: what it has confirmed reaches the store, whatever ends or is away."""
 
 import logging
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
 from callboard.adapters.store.protocol import StoreError
+from callboard.adapters.store.spool import Spool
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from support.world import Broker, Store, World
 
@@ -82,6 +84,9 @@ def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     log.send(1, attempt(), letter())
     assert log.confirmed() == [1]
     assert log.stored(MONTH, away_s) == []
+    log.actor.actor.measure()
+    gauges = log.actor.actor.tally.figures().gauges
+    assert gauges["callboard_attempts_waiting", ()] == 1
     log.store.away = False
     assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
 
@@ -91,6 +96,9 @@ def test_a_refused_dead_letter_holds_up_no_other(log):
     log.send(1, letter(1), letter(2))
     assert log.confirmed() == [1]
     assert log.stored(DEAD_LETTERS) == ["l2"]
+    with closing(Spool(log.settings.data.dir / "refused.sqlite3", dropping=False)) as kept:
+        [(_id, database, document)] = kept.first(10)
+    assert (database, document) == letter(1)
 
 
 def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_dropped(log):

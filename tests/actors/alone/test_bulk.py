@@ -107,8 +107,11 @@ def test_changes_are_announced_and_in_effect(system, servers):
     system.in_table()
     system.cache.received.clear()
     changed = hook("h1", more="retries = 3\n") + hook("h2", more="enabled = false\n")
+    system.world.pass_time(60)
     changes, refused = system.apply(changed, prune=True)
     assert refused == {}
+    created, modified = (system.hook("h1")[f"pvt_{name}"] for name in ("created", "modified"))
+    assert 60 <= modified - created < 120
     assert [c.members for c in changes.changed] == [("retries",), ("enabled",)]
     assert [r.id for r in changes.removed] == ["h3"]
     put, removed = system.in_table()

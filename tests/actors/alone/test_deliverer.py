@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from callboard import admin
-from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.delivery.deliverer import Deliverer, limits
 from callboard.actors.hooks.loading import CHECK
 from callboard.actors.messages import (
     Applied,
@@ -24,6 +24,7 @@ from callboard.actors.messages import (
     RefreshHooks,
 )
 from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LISTENER, RETRY_QUEUE
+from callboard.config.settings import AmqpSettings, DeliverySettings, Settings
 from callboard.config.time_limits import hold_s
 from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
@@ -426,3 +427,59 @@ def test_a_circuit_is_closed_at_once_on_demand(deliveries):
     client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint))
     deliveries.world.pass_time(0.1)
     assert client.take(admin.CircuitClosed) == [admin.CircuitClosed(False)]
+
+
+def test_the_metrics_show_what_becomes_of_the_deliveries_that_are_here(deliveries):
+    """Of 40 to a slow endpoint half of its 32 slots are in flight; one pauses, and one leaves."""
+
+    def to(host, hook, options=STANDARD):
+        url = f"https://{host}.example/"
+        return evolve(delivery(hook, hook, options), url=url, uri=url)
+
+    outcomes = {
+        "slow": (1000.0, Response(200), True),
+        "l": (0.01, Response(500), True),
+        "k": (0.01, ClientError("timeout"), False),
+    }
+    deliveries.endpoints.answer = lambda one, _attempts: outcomes[one.hook_id]
+    many = {f"t{n}": delivery(f"s{n}", "slow") for n in range(40)}
+    deliveries.give("1/0", **many, t50=to("one", "l"))
+    deliveries.give("2/0", t51=to("two", "k", Options(policy="kazoo")))
+    deliveries.actor.actor.measure()
+    gauges = deliveries.actor.actor.tally.figures().gauges
+    assert {
+        name: gauges[f"callboard_{name}", ()]
+        for name in (
+            *("requests_in_flight", "deliveries_waiting", "deliveries_retrying"),
+            "deliveries_leaving",
+        )
+    } == {
+        "requests_in_flight": 16,
+        "deliveries_waiting": 24,
+        "deliveries_retrying": 1,
+        "deliveries_leaving": 1,
+    }
+    assert deliveries.sent.count("k") == 1
+    deliveries.world.pass_time(60)
+    assert deliveries.sent.count("k") == 2
+
+
+def test_a_new_attempt_log_gets_what_the_one_before_did_not_confirm(deliveries):
+    deliveries.outcome = Response(500)
+    deliveries.give("1/0", t5=delivery())
+    deliveries.world.pass_time(2)
+    [before] = deliveries.log.take(Attempts)
+    deliveries.log.restart()
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(5)
+    assert [batch.documents for batch in deliveries.log.take(Attempts)] == [before.documents]
+
+
+@pytest.mark.parametrize(
+    ("prefetch", "workers", "waiting"), [(500, 1, 62), (500, 4, 15), (64, 4, 2), (8, 8, 1)]
+)
+def test_an_endpoint_has_an_eighth_of_a_deliverers_share(prefetch, workers, waiting):
+    settings = Settings(
+        amqp=AmqpSettings(prefetch=prefetch), delivery=DeliverySettings(workers=workers)
+    )
+    assert limits(settings).waiting == waiting

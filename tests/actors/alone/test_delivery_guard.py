@@ -7,6 +7,7 @@ import pytest
 from callboard.actors.base.intake import DEADLY
 from callboard.actors.delivery import recording
 from callboard.actors.delivery.deliverer import Deliverer
+from callboard.actors.delivery.delivery_guard import DeliveryGuard
 from callboard.actors.messages import (
     Attempts,
     AttemptsPersisted,
@@ -18,11 +19,13 @@ from callboard.actors.messages import (
     Progress,
 )
 from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, RETRY_QUEUE
+from callboard.adapters.local.suspects import Suspects
 from callboard.supervision import Stop
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import DATABASE
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import Response
+from support.sending import Work
 
 PATH = "deliveries/deliverer-1"
 COUNT, DEADLY_ID = 20, "d7"
@@ -222,3 +225,26 @@ def test_a_normal_end_makes_no_successor_wary(lives):
     lives.endpoints.answer = lives.answer
     assert lives.live(5)
     assert lives.actor.actor._guard.is_calm
+
+
+def test_suspects_of_one_death_go_together_and_those_of_two_alone(tmp_path):
+    guard = DeliveryGuard(Suspects(tmp_path / "suspects", None), 0)
+    once, twice = [Work(delivery(n)) for n in range(17)], Work(delivery(17))
+    for work in (*once, twice, twice):
+        guard.raised(work.delivery)
+    under_way = []
+
+    def starts(work):
+        waits = guard.waits(work, lambda one: one in under_way)
+        if not waits:
+            under_way.append(work)
+        return not waits
+
+    assert [starts(work) for work in once] == [True] * 16 + [False]
+    assert not starts(twice)
+    assert starts(Work(delivery(18)))  # It is not suspected.
+    under_way.clear()
+    assert starts(twice)
+    assert not starts(once[0])
+    under_way.clear()
+    assert [starts(work) for work in once[:2]] == [True, True]

@@ -278,6 +278,15 @@ def test_deliveries_in_order_are_released_as_soon_as_all_earlier_ones_are_made(b
     assert [shares for shares in route(second, two) if shares] == []
     expected = [(f"{first}/0", (one,)), (f"{second}/0", (two,))]
     assert [sorted(released) for released in route(first, one)] == [expected]
+    bridge.publish(b"3")  # It is not routed, and holds up what comes behind it.
+    bridge.batches()
+    counts = []
+    for body in (b"4", b"5"):
+        bridge.publish(body)
+        [(batch, _events)] = bridge.batches()
+        bridge.route(batch, ())
+        counts.append(len(retries.take(Release)))
+    assert counts[1] == 0, "nothing more is released"
     bridge.world.pass_time(LOST_S)
     again = retries.take(Release)
     assert {tuple(sorted(message.released)) for message in again} == {tuple(expected)}
@@ -302,3 +311,14 @@ def test_the_log_says_which_event_was_quarantined_and_why():
             "routing_key": "order.made",
             "reason": "the body is no object",
         }
+
+
+def test_batches_say_from_which_one_on_the_broker_has_not_redelivered(bridge):
+    """A responder drops the batches of a lost connection."""
+    bridge.publish(b"1")
+    bridge.world.pass_time(0.1)
+    [before] = bridge.responder.take(EventBatch)
+    bridge.broker.connections[0].lose("reset by peer")
+    bridge.world.pass_time(5)
+    [after] = bridge.responder.take(EventBatch)
+    assert before.since <= before.batch < after.since <= after.batch

@@ -237,3 +237,56 @@ def test_the_metrics_count_what_was_done(node):
     for figures in reports.values():
         found |= {key: value for key, value in figures.counters.items() if value}
     assert found == COUNTERS
+
+
+def test_the_metrics_measure_what_was_done(node):
+    """Each event and delivery is in one batch, however many batches there are."""
+    _tree, actors = node
+    found = {}
+    for figures in actors["metrics"].reports.values():
+        found |= figures.distributions
+    sizes = {labels: each.sum for (name, labels), each in found.items() if "size" in name}
+    assert sizes == {("events",): 7, ("deliveries",): 6, ("attempts",): 6, ("put_off",): 3}
+    requests = found["callboard_request_duration_seconds", ()]
+    assert (requests.count, requests.sum) == (9, pytest.approx(9 * 0.01))
+    # Of those at the first attempt: the others came from the retry queue, and were given up.
+    assert found["callboard_delivery_latency_seconds", ()].count == 3
+
+
+BROKER_USERS = ("deliveries/retry_queue", "event_bridge", "hook_listener")
+RESPONDERS = ("responders/callboard", "responders/object", "responders/shop")
+WAITS = ("1s", "2s", "5s", "10s", "20s", "1m", "2m", "5m", "10m", "20m", "1h", "2h", "5h", "10h")
+GAUGES = {
+    **{("callboard_broker_up", (path,)): 1 for path in BROKER_USERS},
+    **{("callboard_hooks_loaded", (path,)): 1 for path in ("hook_table", *RESPONDERS)},
+    **{("callboard_circuits", (state,)): 0 for state in ("open", "half_open")},
+    **{
+        ("callboard_batch_resends", (path,)): 0
+        for path in ("deliveries/deliverer-1", "event_bridge")
+    },
+    # Nothing is held: no progress is expected.
+    **{
+        ("callboard_last_progress_timestamp_seconds", (path,)): 0
+        for path in ("deliveries/deliverer-1", "event_bridge", "hook_listener", *RESPONDERS)
+    },
+    **{
+        ("callboard_retry_queue_messages", (queue,)): 0
+        for queue in (*WAITS, "due", "ordered", "paused")
+    },
+    **{
+        (f"callboard_{name}", ()): 0
+        for name in (
+            *("attempts_waiting", "deliveries_leaving", "deliveries_retrying", "hook_problems"),
+            *("deliveries_waiting", "events_in_hand", "requests_in_flight"),
+        )
+    },
+    ("callboard_hooks", ()): 2,
+}
+
+
+def test_the_gauges_show_a_node_at_rest(node):
+    _tree, actors = node
+    found = {}
+    for figures in actors["metrics"].reports.values():
+        found |= figures.gauges
+    assert found == GAUGES

@@ -24,6 +24,7 @@ from callboard.actors.messages import (
     HooksRefreshed,
     LoadHooks,
     RefreshHooks,
+    Refused,
 )
 from callboard.actors.messages.notifications import HookDisabled, Notices
 from callboard.actors.messages.operational import EndpointsDown
@@ -555,6 +556,22 @@ def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
     client.say(hooks.actor, ApplyHooks((("a", "h0002"),)))
     assert in_effect(HooksApplied) == (0, 1)
     assert hooks.changes() == [["h0002"]]
+
+
+@pytest.mark.parametrize(
+    ("enabled", "name", "refused"),
+    [(True, "other", True), (True, "n", False), (False, "other", False), (False, "n", False)],
+)
+def test_an_edit_that_changes_an_enabled_hook_must_let_it_fire(hooks, enabled, name, refused):
+    hooks.save(1, http_verb="brew", enabled=enabled)
+    hooks.start()
+    hooks.load_all()
+    client = hooks.world.peer("client")
+    client.say(hooks.actor, EditHook("h0001", {"name": name}))
+    hooks.world.pass_time(1)
+    assert bool(client.take(Refused)) is refused
+    stored = hooks.store.get("webhooks", "h0001")
+    assert stored["name"] == ("n" if refused else name)
 
 
 def test_the_failures_of_a_hook_are_forgotten_when_it_is_edited_not_when_it_is_created(disabling):

@@ -74,7 +74,8 @@ def test_the_hooks_of_the_table_are_listed(it, more, cursor):
     assert it.ask(request) == []
     asked = it.asked(it.table, ListTable)
     assert asked == ListTable(asked.ask, ACCOUNT, FIRST, 2)
-    hooks = configured(FIRST), configured(SECOND)
+    between = ACCOUNT, "b9" * 16
+    hooks = tuple(map(configured, (FIRST, between, SECOND)))
     (answer,) = it.reply(it.table, TableListed(asked.ask, hooks, more))
     assert answer == admin.ConfiguredHooks(hooks, cursor, ref="r")
     assert it.reply(it.table, TableListed(asked.ask, hooks, more)) == [], "it is answered once"
@@ -161,6 +162,31 @@ def test_a_setting_is_stored_for_all_or_for_an_account(it, request_, member, val
     for_account = type(request_)(value, ACCOUNT, ref="s")
     refused = admin.Refused(f"there is no account {ACCOUNT}", ref="s")
     assert it.ask(for_account) == [refused]
+
+
+def test_a_setting_for_all_counts_at_once(it):
+    """Also where that of before was read a moment ago."""
+    for expiry_ms in (90_000, 30_000):
+        it.ask(admin.SetFailureExpiry(expiry_ms))
+        it.ask(admin.FailureStatus())
+        listed = it.asked(it.cache, ListFailing)
+        it.reply(it.cache, FailingListed(listed.ask, (FIRST,), False))
+        counting = it.asked(it.cache, CountFailures)
+        now_ms = (it.world.unix_s + it.world.now + 62_167_219_200) * 1000
+        assert counting.since_ms[ACCOUNT] == pytest.approx(now_ms - expiry_ms, abs=1000)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (admin.ResetHookDefinitions(ref="r"), "failed to clear old hook definitions: "),
+        (admin.ResetHookDefinition("object", ref="r"), "failed to clear hook webhooks_object: "),
+        (admin.CleanUpOrphans(ref="r"), ""),
+    ],
+)
+def test_a_page_that_fails_at_once_is_refused_with_the_reason(it, request_, reason):
+    it.store.away = True
+    assert it.ask(request_) == [admin.Refused(f"{reason}the store is away", ref="r")]
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 What `Redelivery` publishes is taken from the broker's queues, as the retry queue would receive it.
 """
 
-import json
-
 import pytest
 from attrs import evolve
 
@@ -18,6 +16,7 @@ from callboard.config.settings import AmqpSettings, AttemptsSettings, DeadLetter
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.hooks.hook import new_hook
+from callboard.webhooks.retries.retry_message import from_json
 from callboard.webhooks.values.kazoo_names import modb
 
 LETTERS, HOOKS = "callboard_dead_letters", "webhooks"
@@ -104,7 +103,10 @@ class Redelivering:
         )
 
     def quarantine(self, count, module="shop"):
-        message = Publication(b"\x00body", "shop", "order.paid", message_id="m1")
+        kinds = {"content_type": "text/plain", "content_encoding": "utf-8"}
+        message = Publication(
+            *(b"\x00body", "shop", "order.paid"), message_id="m1", headers={"a": "b"}, **kinds
+        )
         record = set_aside(message, module=module, reason="odd", now_unix_s=1_790_000_000.0)
         spool = Spool(self.settings.data.dir / "poison.sqlite3", dropping=False)
         spool.append([("", {**record, "routing_key": f"order.{n}"}) for n in range(count)])
@@ -276,8 +278,11 @@ def test_a_dead_letter_is_deleted_when_the_broker_has_its_delivery(it, world):
     assert retried.refused == (("0" * 32, f"there is no dead letter {'0' * 32}"),)
     due = it.published(DUE)
     assert len(due) == 2
-    bodies = [json.loads(message.body) for message in due]
-    assert all(body for body in bodies)
+    retries = [from_json(message.body) for message in due]
+    assert {retry.delivery.body for retry in retries} == {b"n=1"}
+    # At once, with all attempts before them.
+    assert {retry.attempts_made for retry in retries} == {0}
+    assert all(0 <= it.now_s - retry.due_ms / 1000 + 1 < 3 for retry in retries)
     assert it.letters() == []
     assert it.actor.actor.stats()["retried"] == 2
     assert it.actor.actor.stats()["unconfirmed"] == 0
@@ -290,7 +295,9 @@ def test_an_event_returns_to_the_events_queue_as_it_was(it):
     assert it.ask(admin.RetryDeadLetters((id,))).retried == (id,)
     (message,) = it.published(EVENTS)
     assert message.body == b"\x00body"
-    assert message.properties.message_id == "m1"
+    properties = message.properties
+    assert (properties.message_id, properties.content_type) == ("m1", "text/plain")
+    assert (properties.content_encoding, properties.headers["a"]) == ("utf-8", "b")
     assert it.letters() == []
 
 
@@ -363,3 +370,29 @@ def test_while_the_store_is_away_requests_are_refused(it):
     assert purged.refused == ((ids[0], "the store is away"),)
     retried = it.ask(admin.RetryDeadLetters(ids))
     assert (retried.retried, retried.refused) == ((), ((ids[0], "the store is away"),))
+
+
+def test_stored_attempts_of_a_hook_are_shown_and_replayed(it):
+    it.hook()
+    database = modb("b2" * 16, it.now_s)
+    it.store.ensure_database(database)
+    attempt = {
+        **{"pvt_type": "webhook_attempt", "event_id": "e1", "method": "post"},
+        **{"req_headers": {"content-type": "application/json"}, "req_body": '{"n":1}'},
+    }
+    for id, hook_id in (("x", HOOK), ("y", "c3" * 16)):
+        it.store.save(database, attempt | {"_id": id, "hook_id": hook_id})
+    it.start()
+    ids = x, y = tuple(f"{database[-6:]}/{id}" for id in "xy")
+    shown = it.ask(admin.ShowAttempt(HOOK, x)).document
+    assert (shown["id"], shown["req_body"]) == (x, '{"n":1}')
+    assert "pvt_type" not in shown
+    missing = f"there is no attempt {y} of the hook {HOOK}"
+    assert it.refused(admin.ShowAttempt(HOOK, y)) == missing
+    replayed = it.ask(admin.ReplayAttempts(HOOK, ids, "run"))
+    assert (replayed.replayed, replayed.refused) == ((x,), ((y, missing),))
+    (message,) = it.published(DUE)
+    retry = from_json(message.body)
+    assert (retry.delivery.hook_id, retry.delivery.body) == (HOOK, b"n=1")
+    assert retry.attempts_made == 0
+    assert it.actor.actor.stats()["replayed"] == 1

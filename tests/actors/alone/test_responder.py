@@ -166,9 +166,14 @@ def test_without_a_deliverer_events_wait(events):
 def test_while_the_store_is_away_events_wait(events):
     events.load(hook("h1"))
     events.store.away = True
+    logs = []
+    events.actor.actor.log = SimpleNamespace(
+        warning=lambda *line, **facts: logs.append((line, facts))
+    )
     events.give(1, event())
     events.world.pass_time(60)
     assert events.routed() == {}
+    assert logs[0] == (("store_unavailable",), {"reason": "the store is away", "held": 1})
     events.store.away = False
     events.world.pass_time(5)
     assert events.routed() == {1: ([1], [])}

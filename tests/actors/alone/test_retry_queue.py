@@ -13,6 +13,7 @@ from callboard.actors.messages import (
     Figures,
     FindHooks,
     HooksFound,
+    HooksOutdated,
     HooksRefreshed,
     NotHeld,
     Progress,
@@ -38,13 +39,19 @@ def delivery(id="d1", body=b"{}"):
 
 
 class Table(FakePeer):
-    """A hook table in which every hook may fire."""
+    """A hook table in which every hook may fire; it answers at once, unless it is `silent`."""
+
+    silent = False
 
     def receiveMessage(self, message, sender):
-        if isinstance(message, FindHooks):
-            url = "https://x.example/"
-            hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
-            self.world.deliver(sender, HooksFound(message.ask, hooks), self.address)
+        super().receiveMessage(message, sender)
+        if isinstance(message, FindHooks) and not self.silent:
+            self.world.deliver(sender, self.found(message), self.address)
+
+    def found(self, message, change=0):
+        url = "https://x.example/"
+        hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
+        return HooksFound(message.ask, hooks, change)
 
 
 class Listener(FakePeer):
@@ -276,6 +283,20 @@ def test_messages_of_this_version_are_read(retries):
     assert len(retries.due(1)) == 1
 
 
+def test_a_response_from_before_a_change_of_the_hook_sends_nothing(retries):
+    retries.table.silent = True
+    retries.defer(7, retries.message(after_s=1.0))
+    assert retries.due() == []
+    [first] = retries.table.take(FindHooks)
+    retries.table.say(retries.actor, HooksOutdated(7, (("a", "h"),)))
+    retries.table.say(retries.actor, retries.table.found(first, change=6))
+    assert retries.due(1) == []
+    [second] = retries.table.take(FindHooks)
+    assert (second.keys, second.ask == first.ask) == (first.keys, False)
+    retries.table.say(retries.actor, retries.table.found(second, change=7))
+    assert [list(items.values()) for _share, items in retries.due(1)] == [["d1"]]
+
+
 @pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
 def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     retries.listener.silent = True
@@ -291,6 +312,21 @@ def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     assert len(asks) == 1, "it asks again by the same number"
     retries.listener.say(retries.actor, HooksRefreshed(asks.pop()))
     assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]
+
+
+def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
+    retries.listener.silent = True
+    retries.world.suspend(30)
+    retries.world.pass_time(1)
+    [ask] = {message.ask for message in retries.listener.take(RefreshHooks)}
+    for restarts in (False, True):
+        if restarts:
+            retries.listener.restart()
+        peers = retries.deliverer, retries.table, retries.listener
+        retries.world.tell_peers(retries.actor, *peers)
+        retries.world.pass_time(0.1)
+        asks = [message.ask for message in retries.listener.take(RefreshHooks)]
+        assert asks == [ask] * restarts
 
 
 @pytest.mark.parametrize("where", ["for fresh hooks", "with a deliverer"])

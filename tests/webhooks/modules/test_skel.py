@@ -25,5 +25,6 @@ def test_it_does_what_it_says(fire, hook, directory):
 
 
 def test_it_is_bound_to_all_messages_of_its_exchange():
+    assert (MODULE.id, MODULE.name, MODULE.events) == ("skel", "Skel", ("skel",))
     assert [exchange.name for exchange in MODULE.exchanges] == ["skel"]
     assert MODULE.bindings == (("skel", "skel.*"),)
