@@ -53,6 +53,9 @@ LONGEST_S = 30 * 86400.0
 POLL_S = 0.02
 """The interval for polling descriptors if the system base cannot watch them."""
 
+EXIT_S = 5
+"""The time in which an actor that is to exit ends, with its children."""
+
 BREATH_S = 0.002
 """The shortest timer. Thespian does not poll its sockets while a timer is due, so consecutive
 timers of zero seconds would block all messages."""
@@ -261,8 +264,10 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         message.payload()
 
     def receiveMsg_ActorExitRequest(self, _message: ActorExitRequest, _sender: Any) -> None:
-        """Release the resources; Thespian ends this actor."""
+        """Release the resources; Thespian ends this actor after its children."""
         self._ended = True
+        if self.own_process:
+            _die_after(EXIT_S)
         self.closing.close()
 
     def heartbeat(self) -> None:
@@ -360,6 +365,15 @@ def _die_if_orphaned() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid != os.getppid():
         os._exit(CRASH_EXIT_STATUS)
+
+
+def _die_after(seconds: int) -> None:
+    """Make the kernel end this process then, and with it its children.
+
+    Thespian would wait for a child that was being started and has not heard that it is to exit.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
 
 
 def die_with_parent() -> None:

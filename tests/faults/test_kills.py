@@ -180,6 +180,28 @@ def test_the_system_ends_with_its_owner(start):
     assert not left, f"outlived the owner: {left}\n{system.tail()}"
 
 
+def test_an_actor_that_does_not_exit_holds_up_no_shutdown(start):
+    """Thespian waits for the children of an actor as long as they take."""
+    system = start()
+    family = system.family()
+    os.kill(system.node("deliveries/attempt_log").pid, signal.SIGSTOP)
+    for _time in range(2):  # The second ends it without an orderly stop.
+        system.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    left = psutil.wait_procs(family, timeout=patient(20))[1]
+    assert not left, f"left: {left}\n{system.tail()}"
+
+
+def test_after_its_owner_was_killed_a_system_starts_at_once(start):
+    """The dead one's top supervisor stops what is left; nothing gets in its way."""
+    system = start()
+    system.process.kill()
+    system.process.wait()
+    system.process.stdout.close()
+    system.start()
+    assert "taken by another program" not in system.tail()
+
+
 def test_a_leftover_that_does_not_end_is_told_of(start):
     system = start()
     frozen = system.tree().pid

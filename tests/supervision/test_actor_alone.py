@@ -367,6 +367,7 @@ def exits(monkeypatch):
     """The statuses with which processes of actors would have ended."""
     statuses = []
     monkeypatch.setattr("os._exit", statuses.append)
+    monkeypatch.setattr("signal.alarm", lambda _seconds: None)
     return statuses
 
 
@@ -396,6 +397,18 @@ def test_in_the_process_of_others_it_has_no_parent(lone, world, exits, monkeypat
     monkeypatch.setattr("os.getppid", lambda: 1)
     world.pass_time(7.9)
     assert exits == []
+
+
+@pytest.mark.parametrize(("own_process", "alarms"), [(True, [5]), (False, [])])
+def test_the_kernel_ends_a_process_that_does_not_exit(lone, monkeypatch, own_process, alarms):
+    """Before its resources are released: that, too, may take for ever."""
+    set_, released = [], []
+    monkeypatch.setattr("signal.alarm", set_.append)
+    lone.start()
+    lone.actor.closing.callback(lambda: released.append(list(set_)))
+    lone.actor.own_process = own_process
+    lone.say(ActorExitRequest())
+    assert (set_, released) == (alarms, [alarms])
 
 
 def test_a_process_that_crashes_leaves_the_reason(world, exits):
