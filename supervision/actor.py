@@ -370,7 +370,7 @@ def _die_if_orphaned() -> None:
 def _die_after(seconds: int) -> None:
     """Make the kernel end this process then, and with it its children.
 
-    Thespian would wait for a child that was being started and has not heard that it is to exit.
+    Thespian would wait for a child that was being started and has missed the request to exit.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
