@@ -190,7 +190,7 @@ def test_stop_ends_the_system_in_order(start):
     assert (stopped.returncode, stopped.stdout.strip()) == (0, "stopped")
     assert system.process.wait(timeout=patient(10)) == 0
     assert family
-    assert not system.family()
+    assert not system.left()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -198,7 +198,7 @@ def test_a_signal_stops_it_with_exit_code_0(start, number):
     system = start()
     system.process.send_signal(number)
     assert system.process.wait(timeout=patient(30)) == 0
-    assert not system.family()
+    assert not system.left()
 
 
 def test_a_second_signal_stops_it_now(start, receiver):
@@ -210,7 +210,7 @@ def test_a_second_signal_stops_it_now(start, receiver):
     system.wait(lambda: "draining" in system.tail())
     system.process.send_signal(signal.SIGTERM)
     assert system.process.wait(timeout=patient(15)) == 0
-    assert not system.family()
+    assert not system.left()
 
 
 def test_a_second_system_on_the_same_data_is_refused(system):
@@ -281,7 +281,7 @@ def test_a_data_directory_that_is_moved_away_stops_the_system_with_the_reason(st
         rf"error: the data directory {folder} was (moved away|replaced by another): remove what is",
         system.tail(),
     )
-    assert not system.family()
+    assert not system.left()
 
 
 def test_attaching_takes_the_key(system):

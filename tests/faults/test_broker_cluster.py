@@ -48,7 +48,7 @@ def test_of_three_brokers_one_may_freeze_or_die(rabbitmq_cluster, start, receive
     system = start(
         amqp__url=url, amqp__url_order="listed", amqp__queue_type="quorum", amqp__prefetch=50
     )
-    system.add_hook(f"{receiver.url}/slow/10", format="json")
+    system.add_hook(f"{receiver.url}/slow/20", format="json")
     system.wait_hooks()
     bodies = [call_event(number) for number in range(EVENTS)]
     publisher = threading.Thread(target=publish_durably, args=(second.url, bodies), daemon=True)

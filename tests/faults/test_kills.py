@@ -227,4 +227,4 @@ def test_restart_intensity_exceeded_ends_the_process_with_the_reason(start):
     os.kill(system.node("failure_cache").pid, signal.SIGKILL)
     assert system.process.wait(timeout=patient(30)) == 1
     assert "failure_cache ended, and that was more than 5 restarts in 10 s" in system.tail()
-    assert not system.family()
+    assert not system.left()

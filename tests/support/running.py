@@ -235,6 +235,10 @@ class RunningSystem:
         """All processes of this system."""
         return processes_of(self.log)
 
+    def left(self):
+        """Those that are left of them, in the moment that the kernel takes to end a process."""
+        return psutil.wait_procs(self.family(), timeout=patient(5))[1]
+
     def close(self):
         """Stop, at once if deliveries take long; the test fails if a process remains."""
         for timeout_s in (3, 60):
@@ -244,7 +248,7 @@ class RunningSystem:
         if self.process.poll() is None:
             self.process.kill()
         self.process.stdout.close()
-        left = psutil.wait_procs(self.family(), timeout=patient(5))[1]
+        left = self.left()
         for process in left:
             process.kill()
         assert not left, f"left behind: {left}\n{self.tail()}"
