@@ -10,14 +10,14 @@ from callboard.adapters.local.suspects import DIGEST_BYTES, Suspects
 from callboard.config.time_limits import RESTARTS_WITHIN_S
 from callboard.webhooks.deliveries.delivery import Delivery
 
-MOST_KILLED = MOST_DEATHS + 1
+TOGETHER = {1: 16, 2: 4, 3: 1}
+"""The most suspected deliveries that are in progress at a time, by their deaths: one of all is
+found, in few deaths, without handling each of them alone."""
+MOST_KILLED = max(TOGETHER) + 1
 """A delivery that was being sent at so many deaths without an exception is refused.
 
 Requests take long: one may happen to be in flight when its process is killed from outside.
 """
-TOGETHER = 16
-"""The most deliveries suspected of one death that are in progress at a time; one of them is found
-at the next death, after which each is handled alone."""
 
 W = TypeVar("W", bound=ToSend)
 
@@ -27,8 +27,8 @@ class DeliveryGuard(Generic[W]):
 
     An exception names its delivery. A process that is killed does not: it may have crashed, hung or
     taken all memory over any of those in flight. So its successor notes each one that it sends, for
-    the next `held`, and handles few suspected deliveries at a time, and alone those suspected of
-    more than one death; before any death, deliveries cost nothing here.
+    the next `held`, and handles few suspected deliveries at a time, the fewer the more deaths they
+    are suspected of; before any death, deliveries cost nothing here.
     """
 
     def __init__(self, suspects: Suspects, held: int) -> None:
@@ -36,7 +36,7 @@ class DeliveryGuard(Generic[W]):
         self._left = held if suspects.wary else 0
         self._noted: set[bytes] = set()
         self._in_turn: list[W] = []
-        self._is_alone = False
+        self._most = 0
         self._refused: list[W] = []
         suspects.mark()
 
@@ -73,11 +73,11 @@ class DeliveryGuard(Generic[W]):
         if not deaths:
             return False
         self._in_turn = [one for one in self._in_turn if in_progress(one)]
-        needs_all = deaths > 1 or self._is_alone
-        if self._in_turn and (needs_all or len(self._in_turn) >= TOGETHER):
+        most = TOGETHER[deaths]
+        if self._in_turn and len(self._in_turn) >= min(most, self._most):
             return True
+        self._most = min(most, self._most) if self._in_turn else most
         self._in_turn.append(work)
-        self._is_alone = deaths > 1
         return False
 
     def settled(self, in_progress: Callable[[W], bool]) -> None:

@@ -126,7 +126,7 @@ def test_one_that_kills_the_process_is_given_up_and_the_others_are_delivered(liv
         (DEADLY_ID, DEADLY)
     ]
     assert set(lives.taken) - {DEADLY_ID} == {f"d{n}" for n in range(COUNT) if n != 7}
-    assert lives.deaths == 4
+    assert lives.deaths == 5
 
 
 @pytest.mark.parametrize("at", ["sent", "concluded", "begun"])
@@ -227,11 +227,12 @@ def test_a_normal_end_makes_no_successor_wary(lives):
     assert lives.actor.actor._guard.is_calm
 
 
-def test_suspects_of_one_death_go_together_and_those_of_two_alone(tmp_path):
+def test_the_more_deaths_they_are_suspected_of_the_fewer_go_together(tmp_path):
     guard = DeliveryGuard(Suspects(tmp_path / "suspects", None), 0)
-    once, twice = [Work(delivery(n)) for n in range(17)], Work(delivery(17))
-    for work in (*once, twice, twice):
-        guard.raised(work.delivery)
+    once, twice, thrice = ([Work(delivery(20 * k + n)) for n in range(17)] for k in range(3))
+    for deaths, works in enumerate((once, twice, thrice), 1):
+        for work in works * deaths:
+            guard.raised(work.delivery)
     under_way = []
 
     def starts(work):
@@ -241,10 +242,19 @@ def test_suspects_of_one_death_go_together_and_those_of_two_alone(tmp_path):
         return not waits
 
     assert [starts(work) for work in once] == [True] * 16 + [False]
-    assert not starts(twice)
-    assert starts(Work(delivery(18)))  # It is not suspected.
+    assert not starts(twice[0])
+    assert not starts(thrice[0])
+    assert starts(Work(delivery(100)))  # It is not suspected.
     under_way.clear()
-    assert starts(twice)
+    assert [starts(work) for work in twice[:5]] == [True] * 4 + [False]
+    assert not starts(once[0])
+    under_way.clear()
+    assert starts(once[0])
+    assert [starts(work) for work in twice[:4]] == [True] * 3 + [False]
+    assert not starts(once[1])  # The least that one of them allows.
+    under_way.clear()
+    assert starts(thrice[0])
+    assert not starts(thrice[1])
     assert not starts(once[0])
     under_way.clear()
     assert [starts(work) for work in once[:2]] == [True, True]
