@@ -13,9 +13,23 @@ from support.patience import patient
 MARKS = ("alone", "multiprocess", "rabbitmq", "couchdb", "browser")
 TESTS = """
 import os
+import time
 from pathlib import Path
 
 import pytest
+
+@pytest.mark.alone
+def test_that_lets_others_in(let_others_in):
+    let_others_in()
+    end = time.monotonic() + 20
+    while "gw" not in Path(os.environ["STARTED"]).read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+@pytest.mark.alone
+def test_alone():
+    time.sleep(0.2)
+    assert "gw" not in Path(os.environ["STARTED"]).read_text()
 
 @pytest.fixture(scope="module")
 def system():
@@ -35,12 +49,13 @@ def test_by_itself(number, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_fixture_of_a_module_is_made_on_one_worker_and_others_are_spread(tmp_path):
+def test_fixtures_of_a_module_stay_on_one_worker_others_are_spread_and_some_run_alone(tmp_path):
     (tmp_path / "test_them.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nmarkers =\n" + "\n".join(f"  {name}" for name in MARKS)
     )
     started = tmp_path / "started"
+    started.touch()
     plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(Path(__file__).parent)}
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     workers = ("--numprocesses", "3", "--dist", "loadgroup", "--no-loadscope-reorder")
@@ -53,7 +68,7 @@ def test_a_fixture_of_a_module_is_made_on_one_worker_and_others_are_spread(tmp_p
         check=False,
         timeout=patient(60),
     )
-    assert "24 passed" in run.stdout, run.stdout + run.stderr
+    assert "26 passed" in run.stdout, run.stdout + run.stderr
     counts = Counter(started.read_text().split())
     assert counts.pop("started") == 1
     assert len(counts) > 1

@@ -88,10 +88,10 @@ def _shared(item):
 
 def _turn(item):
     if item.get_closest_marker("alone"):
-        return 0
+        return 1 if "let_others_in" in item.fixturenames else 0
     if not _starts_processes(item):
-        return 1
-    return 2 if item.path.parent.name in LONG else 3
+        return 2
+    return 3 if item.path.parent.name in LONG else 4
 
 
 def _starts_processes(item):
@@ -104,15 +104,20 @@ class Room:
     def __init__(self, folder: Path) -> None:
         self._door = (folder / "door").open("w")
         self._room = (folder / "room").open("w")
+        self._is_inside = False
 
     def enter(self, *, alone: bool) -> None:
         """Wait at the door, so that those who share the room cannot keep out one who does not."""
+        if self._is_inside:
+            return
         with _held(self._door):
             fcntl.flock(self._room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        self._is_inside = True
 
     def leave(self) -> None:
         """Let others in."""
         fcntl.flock(self._room, fcntl.LOCK_UN)
+        self._is_inside = False
 
 
 @contextmanager
@@ -159,16 +164,20 @@ def pytest_runtest_protocol(item, nextitem):
     if room is None or not (item.get_closest_marker("alone") or _starts_processes(item)):
         return (yield)
     alone = item.get_closest_marker("alone") is not None
-    if not item.config.stash.get(INSIDE, False):
-        room.enter(alone=alone)
-    # A row of them goes through without letting others in between.
-    stay = alone and nextitem is not None and nextitem.get_closest_marker("alone") is not None
+    room.enter(alone=alone)
     try:
         return (yield)
     finally:
-        item.config.stash[INSIDE] = stay
-        if not stay:
+        # A row of them goes through without letting others in between.
+        if not (alone and nextitem is not None and nextitem.get_closest_marker("alone")):
             room.leave()
 
 
-INSIDE = pytest.StashKey[bool]()
+@pytest.fixture
+def let_others_in(request):
+    """let_others_in(): the rest of a test that is marked `alone` may run beside others.
+
+    Such tests are the last of those.
+    """
+    room = request.config.stash.get(ROOM, None)
+    return room.leave if room else lambda: None
