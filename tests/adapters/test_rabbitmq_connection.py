@@ -32,6 +32,7 @@ from callboard.adapters.broker.rabbitmq.relocation import relocate
 from callboard.adapters.broker.rabbitmq.session import describe
 from services import free_port
 from services.driver import Driver
+from services.rabbitmq import wait_until
 from support.patience import patient
 from support.slow_proxy import SlowProxy
 
@@ -222,7 +223,8 @@ class TestWithRabbitMQ:
         assert rabbitmq.erlang(count) == "3"
         for each in (driver, publisher):
             each.connection.close()
-        assert rabbitmq.erlang(count) == "0"
+        # The broker forgets a connection a moment after its end.
+        wait_until(lambda: rabbitmq.erlang(count) == "0", "end of all connections", patient(5))
 
     def test_the_loss_of_either_is_the_loss_of_both(self, drive, amqp_url):
         driver = drive(amqp_url, backoff=Backoff(0.01, 0.05)).up()
