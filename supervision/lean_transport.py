@@ -171,8 +171,9 @@ def _timeout_s(self: Any) -> float | None:
 
 
 def _take(self: Any, ready: list[tuple[int, int]]) -> None:
-    """Accept, read from and write to the connections that are ready."""
+    """Read from the readable connections, then write to the writable ones."""
     idle = {each.fd: each for each in self._openSockets.values()}
+    writable = []
     for fd, events in ready:
         if events & select.POLLNVAL:
             _forget(self, fd, idle.get(fd))
@@ -181,9 +182,14 @@ def _take(self: Any, ready: list[tuple[int, int]]) -> None:
         elif fd in self._incomingSockets:
             _read_from(self, fd, self._incomingSockets.pop(fd))
         elif fd in self._transmitIntents:
-            self._processIntents(fd)
+            if self._waitForSendable(self._transmitIntents[fd]):
+                writable.append(fd)
+            else:
+                self._processIntents(fd)
         elif fd in idle:
             _begin_to_read(self, fd, idle[fd])
+    for fd in writable:
+        self._processIntents(fd)
     watched = [fd for fd, _events in ready if fd in self._watches]
     if watched:
         self._incomingEnvelopes.append(ReceiveEnvelope(self.myAddress, WatchMessage(watched)))
@@ -217,14 +223,17 @@ def _go_on(self: Any) -> None:
     now = currentTime()
     if now - self.looked_at_s >= LOOK_S:
         self.looked_at_s = now
-        incoming, self._incomingSockets = self._incomingSockets, {}
-        for each in incoming.values():
-            _read_from(self, -1, each)
-        late = [fd for fd, intent in self._transmitIntents.items() if intent.expired()]
-        waiting += map(self._transmitIntents.pop, late)
+        for fd, incoming in list(self._incomingSockets.items()):
+            del self._incomingSockets[fd]
+            _read_from(self, -1, incoming)
+        for fd, intent in list(self._transmitIntents.items()):
+            if intent.expired():
+                del self._transmitIntents[fd]
+                waiting.append(intent)
         for peer, idle in list(self._openSockets.items()):
             if idle.expired():
-                TCPTransport._safeSocketShutdown(self._openSockets.pop(peer))
+                del self._openSockets[peer]
+                TCPTransport._safeSocketShutdown(idle)
     for intent in waiting:
         if self._nextTransmitStepCheck(intent, -1):
             if hasattr(intent, "socket"):

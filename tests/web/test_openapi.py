@@ -438,6 +438,8 @@ def test_what_is_answered_is_what_is_described(
         for name in names.keys() & case.path_parameters.keys():
             if data.draw(st.booleans()):
                 case.path_parameters[name] = names[name]
+        if isinstance(case.body, dict):
+            case.body.pop("verb", None)  # It makes the request one of another method.
         with reads_seen(monkeypatch) as seen:
             answer = case.call(headers={"X-Auth-Token": ADMIN})
         case.validate_response(answer, checks=CHECKS)
