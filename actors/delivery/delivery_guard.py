@@ -36,7 +36,7 @@ class DeliveryGuard(Generic[W]):
         self._left = held if suspects.wary else 0
         self._noted: set[bytes] = set()
         self._in_turn: list[W] = []
-        self._most = 0
+        self._most = TOGETHER[1]
         self._refused: list[W] = []
         suspects.mark()
 
@@ -73,10 +73,12 @@ class DeliveryGuard(Generic[W]):
         if not deaths:
             return False
         self._in_turn = [one for one in self._in_turn if in_progress(one)]
-        most = TOGETHER[deaths]
-        if self._in_turn and len(self._in_turn) >= min(most, self._most):
+        if not self._in_turn:
+            self._most = TOGETHER[1]
+        most = min(self._most, TOGETHER[deaths])
+        if len(self._in_turn) >= most:
             return True
-        self._most = min(most, self._most) if self._in_turn else most
+        self._most = most
         self._in_turn.append(work)
         return False
 

@@ -1,5 +1,7 @@
 """Messages are acknowledged once their records are on disk."""
 
+from contextlib import contextmanager
+
 import structlog
 
 from callboard.actors.base.quarantine import FILE, Quarantine
@@ -42,14 +44,21 @@ def test_records_are_written_together_and_their_messages_may_be_acknowledged(tmp
     assert (acknowledged, kept.count) == ([], 2)
 
 
-def test_while_the_disk_is_full_messages_stay_unacknowledged(tmp_path, monkeypatch):
-    kept, acknowledged, timer = quarantine(tmp_path)
+@contextmanager
+def full_disk(monkeypatch):
+    """The disk is full meanwhile."""
 
     def full(*_args):
         raise StoreUnavailable("full")
 
     with monkeypatch.context() as meddled:
         meddled.setattr(Spool, "append", full)
+        yield
+
+
+def test_while_the_disk_is_full_messages_stay_unacknowledged(tmp_path, monkeypatch):
+    kept, acknowledged, timer = quarantine(tmp_path)
+    with full_disk(monkeypatch):
         kept.add(1, {"n": 1})
         kept.write()
         assert timer.is_set
@@ -70,12 +79,7 @@ def test_after_a_lost_connection_the_broker_sends_them_again(tmp_path):
 
 def test_what_returns_to_the_broker_is_neither_written_nor_acknowledged(tmp_path, monkeypatch):
     kept, acknowledged, timer = quarantine(tmp_path)
-
-    def full(*_args):
-        raise StoreUnavailable("full")
-
-    with monkeypatch.context() as meddled:
-        meddled.setattr(Spool, "append", full)
+    with full_disk(monkeypatch):
         kept.add(1, {"n": 1})
         kept.add(2, {"n": 2})
         kept.write()

@@ -18,7 +18,7 @@ from thespian.system.transport import IPBase, SendStatus, TransmitIntent
 
 from callboard.adapters.local import sealed_transport
 from callboard.adapters.local.sealed_transport import FrameTooLargeError, Limits, probe
-from support.ends import Counted, Strange, made_ends, turn
+from support.ends import Counted, made_ends, stranger, turn
 from support.patience import patient
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
@@ -38,6 +38,12 @@ def sealed():
 def ends():
     with made_ends() as ends:
         yield ends
+
+
+@pytest.fixture
+def strange():
+    with stranger() as strange:
+        yield strange
 
 
 @pytest.fixture
@@ -195,16 +201,13 @@ def test_a_frame_that_is_there_is_read_in_one_turn(ends):
     assert counted.waits == 2  # for the connection, and for the frame
 
 
-def test_a_message_right_behind_an_acknowledgement_is_kept(ends):
+def test_a_message_right_behind_an_acknowledgement_is_kept(ends, strange):
     (a,) = ends(1)
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(patient(5))
-        strange = Strange(listener)
-        a.send(strange.address, "x")
-        with strange.accept(a) as peer:
-            peer.recv(1000)
-            peer.send(frame(pickle.dumps("ACK")) + frame(message(a, "next")))
-            turn(a, until=lambda: a.received)
+    a.send(strange.address, "x")
+    with strange.accept(a) as peer:
+        peer.recv(1000)
+        peer.send(frame(pickle.dumps("ACK")) + frame(message(a, "next")))
+        turn(a, until=lambda: a.received)
     assert (a.ended, a.messages) == ([("x", SENT)], ["next"])
 
 
@@ -299,16 +302,13 @@ def test_after_its_header_a_frame_may_take_as_long_as_thespian_allows(ends):
         turn(a, until=lambda: a.received)
 
 
-def test_an_acknowledgement_that_is_not_sealed_is_refused(ends, logged):
+def test_an_acknowledgement_that_is_not_sealed_is_refused(ends, logged, strange):
     (a,) = ends(1)
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(patient(5))
-        strange = Strange(listener)
-        a.send(strange.address, "x")
-        with strange.accept(a) as peer:
-            peer.recv(1000)
-            peer.send(b"18>ACK")
-            turn(a, until=lambda: logged)
+    a.send(strange.address, "x")
+    with strange.accept(a) as peer:
+        peer.recv(1000)
+        peer.send(b"18>ACK")
+        turn(a, until=lambda: logged)
     assert a.ended == []
     assert (logged[0]["reason"], logged[0]["event"]) == ("not a sealed frame", "stranger_refused")
 

@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -21,7 +20,7 @@ from thespian.system.transport import (
 
 from callboard.adapters.local import sealed_transport
 from callboard.supervision.lean_transport import LOOK_S
-from support.ends import TURN_S, Counted, Strange, made_ends, readable, turn
+from support.ends import TURN_S, Counted, made_ends, readable, stranger, turn
 from support.patience import patient
 
 
@@ -33,9 +32,8 @@ def ends():
 
 @pytest.fixture
 def strange():
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        listener.settimeout(patient(5))
-        yield Strange(listener)
+    with stranger() as strange:
+        yield strange
 
 
 SENT, FAILED, DEAD = SendStatus.Sent, SendStatus.Failed, SendStatus.DeadTarget

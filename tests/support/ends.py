@@ -1,7 +1,8 @@
 """Transports of actors in one process, each of which runs when the test says."""
 
 import select
-from contextlib import contextmanager
+import socket
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from thespian.actors import ActorAddress
@@ -11,6 +12,7 @@ from thespian.system.transport.IPBase import TCPv4ActorAddress
 
 from callboard.supervision import SupervisedActor
 from callboard.supervision.lean_transport import Readiness
+from support.patience import patient
 
 assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
 
@@ -124,6 +126,14 @@ class Strange:
         connection, _peer = self._listener.accept()
         turn(end, until=lambda: readable(connection))
         return connection
+
+
+@contextmanager
+def stranger():
+    """A `Strange` that listens meanwhile."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        listener.settimeout(patient(5))
+        yield Strange(listener)
 
 
 def readable(connection):
