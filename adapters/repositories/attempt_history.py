@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from callboard.adapters.store.protocol import (
-    DatabaseMissing,
     Document,
     DocumentStore,
     StoreError,
     StoreUnavailable,
 )
+from callboard.adapters.store.reading import rows_of
+from callboard.adapters.store.views import MODB
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, account_database
 
 BY_TIME = "webhooks/attempts_by_time_listing"
@@ -64,20 +65,19 @@ def _rows(
 ) -> Iterator[Document]:
     low: Any = created_from if hook_id is None else [hook_id, created_from]
     high: Any = created_to if hook_id is None else [hook_id, created_to]
-    try:
-        for row in store.view(
-            database,
-            BY_TIME if hook_id is None else BY_HOOK,
-            start=low if ascending else high,
-            end=high if ascending else low,
-            descending=not ascending,
-            include_documents=True,
-            page_size=_AT_ONCE,
-        ):
-            if row.document is not None:
-                yield row.document
-    except DatabaseMissing:
-        return
+    for row in rows_of(
+        store,
+        database,
+        MODB,
+        BY_TIME if hook_id is None else BY_HOOK,
+        start=low if ascending else high,
+        end=high if ascending else low,
+        descending=not ascending,
+        include_documents=True,
+        page_size=_AT_ONCE,
+    ):
+        if row.document is not None:
+            yield row.document
 
 
 def _before(document: Document, start: tuple[int, str], *, ascending: bool) -> bool:

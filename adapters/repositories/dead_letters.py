@@ -11,9 +11,8 @@ from callboard.adapters.store.protocol import (
     DocumentStore,
     Row,
     Saved,
-    StoreError,
-    StoreUnavailable,
 )
+from callboard.adapters.store.reading import rows_of
 from callboard.adapters.store.views import DEAD_LETTERS
 from callboard.webhooks.history.dead_letters import DATABASE, TYPE
 
@@ -98,21 +97,8 @@ class DeadLetterStore:
         ]
 
     def _rows(self, view: str, *, limit: int, **options: Any) -> list[Row]:
-        def read() -> list[Row]:
-            return list(
-                self._documents.view(DATABASE, view, limit=limit, page_size=limit, **options)
-            )
-
-        try:
-            return read()
-        except DatabaseMissing:
-            return []
-        except StoreUnavailable:
-            raise
-        except StoreError:
-            # The process that created the database has not stored the views yet, or died before.
-            self._documents.ensure_views(DATABASE, DEAD_LETTERS)
-            return read()
+        options |= {"limit": limit, "page_size": limit}
+        return list(rows_of(self._documents, DATABASE, DEAD_LETTERS, view, **options))
 
     def get(self, ids: Sequence[str]) -> dict[str, Document]:
         """The existing ones of these dead letters."""

@@ -14,9 +14,11 @@ from callboard.adapters.store.protocol import (
     DatabaseMissing,
     Document,
     DocumentStore,
+    Row,
     Saved,
     StoreError,
 )
+from callboard.adapters.store.reading import rows_of
 from callboard.adapters.store.views import WEBHOOKS
 from callboard.webhooks.hooks.hook import is_deleted, with_changes
 from callboard.webhooks.hooks.quotas import Quotas, check_count, check_document
@@ -51,6 +53,11 @@ class HookPage:
 
     documents: list[Document]
     end: Any
+
+
+def hook_rows(store: DocumentStore, view: str, **options: Any) -> Iterator[Row]:
+    """The rows of a view of the hooks (`EVERY_HOOK`, …; see `rows_of`)."""
+    return rows_of(store, DATABASE, WEBHOOKS, view, **options)
 
 
 class HookStore:
@@ -159,11 +166,8 @@ class HookStore:
         """The same of several accounts, without those that have none."""
         if not account_ids:
             return {}
-        try:
-            rows = self.documents.view(DATABASE, BY_ACCOUNT, keys=account_ids, group=True)
-            return {row.key: int(row.value) for row in rows}
-        except DatabaseMissing:
-            return {}
+        rows = hook_rows(self.documents, BY_ACCOUNT, keys=account_ids, group=True)
+        return {row.key: int(row.value) for row in rows}
 
     def _check_edit(self, stored: Document, document: Document) -> None:
         account_id = str(stored.get("pvt_account_id"))
@@ -210,8 +214,8 @@ class HookStore:
             keys = {"start": [account_id], "end": [account_id, {}]}
         if after is not None:
             keys["start"] = list(after)
-        rows = self.documents.view(
-            DATABASE, EVERY_HOOK, include_documents=True, limit=limit + 2, **keys
+        rows = hook_rows(
+            self.documents, EVERY_HOOK, include_documents=True, limit=limit + 2, **keys
         )
         passed = None if after is None else list(after)
         found = [row.document for row in rows if row.document is not None and row.key != passed]
@@ -231,8 +235,8 @@ class HookStore:
             return found, False
         room = limit - len(found)
         rows = list(
-            self.documents.view(
-                DATABASE,
+            hook_rows(
+                self.documents,
                 BY_ACCOUNT,
                 keys=left,
                 reduce=False,

@@ -9,7 +9,9 @@ from typing import Any
 from attrs import frozen
 
 from callboard.adapters.repositories.maintenance import Step
-from callboard.adapters.store.protocol import DatabaseMissing, Document, DocumentStore, Row
+from callboard.adapters.store.protocol import Document, DocumentStore, Row
+from callboard.adapters.store.reading import rows_of
+from callboard.adapters.store.views import MODB
 from callboard.admin import Cursor, StoredAttempt
 from callboard.webhooks.history.attempts import CANCELLED
 from callboard.webhooks.history.dead_letters import NotRepeatable
@@ -72,19 +74,18 @@ def _rows(
     if second == "~":
         return
     since = gregorian_s(window.since_s) if second == "" else int(second)
-    try:
-        for row in store.view(
-            database,
-            BY_HOOK,
-            start=[window.hook_id, since],
-            end=[window.hook_id, gregorian_s(window.until_s)],
-            include_documents=True,
-            page_size=CHUNK,
-        ):
-            if second == "" or (row.key[1], str(row.id)) > (since, id):
-                yield row
-    except DatabaseMissing:
-        return
+    for row in rows_of(
+        store,
+        database,
+        MODB,
+        BY_HOOK,
+        start=[window.hook_id, since],
+        end=[window.hook_id, gregorian_s(window.until_s)],
+        include_documents=True,
+        page_size=CHUNK,
+    ):
+        if second == "" or (row.key[1], str(row.id)) > (since, id):
+            yield row
 
 
 def _attempt(month: str, document: Document) -> StoredAttempt:

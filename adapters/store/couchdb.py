@@ -27,6 +27,7 @@ from callboard.adapters.store.protocol import (
     StoreForbidden,
     StoreUnavailable,
     View,
+    ViewMissing,
     may_be_read,
 )
 from callboard.adapters.store.urls import mask_url
@@ -293,7 +294,7 @@ class CouchdbStore:
         return self._is_couchdb
 
     def _rows(self, database: str, view: str, **options: Any) -> list[Document]:
-        with self._errors(f"reading view {view} of {database}"):
+        with self._errors(f"reading view {view} of {database}", not_found=ViewMissing):
             rows: list[Document] = self._database(database).view(view, **options).rows
             return rows
 
@@ -312,15 +313,18 @@ class CouchdbStore:
         return self._own.server
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
-        """Convert the library's exceptions while `doing` into the port's errors."""
+    def _errors(self, doing: str, not_found: type[StoreError] = StoreError) -> Iterator[None]:
+        """Convert the library's exceptions while `doing` into the port's errors.
+
+        `not_found`: the error for a missing document or view of an existing database.
+        """
         where = f"{self.url}: {doing}"
         try:
             yield
         except couchdb.ResourceConflict as error:
             raise Conflict(f"{where}: conflict") from error
         except couchdb.ResourceNotFound as error:
-            missing = DatabaseMissing if _reason(error) in _NO_DATABASE else StoreError
+            missing = DatabaseMissing if _reason(error) in _NO_DATABASE else not_found
             raise missing(f"{where}: {_reason(error)}") from error
         except (couchdb.Unauthorized, http.Forbidden) as error:
             raise StoreForbidden(f"{where}: credentials refused: {_reason(error)}") from error

@@ -39,6 +39,7 @@ from callboard.adapters.store.protocol import (
     StoreError,
     StoreUnavailable,
     View,
+    ViewMissing,
     may_be_read,
 )
 
@@ -518,7 +519,7 @@ def _find_view(connection: sqlite3.Connection, database_id: int, name: str) -> i
     statement = "SELECT id FROM views WHERE database = ? AND name = ?"
     found = connection.execute(statement, (database_id, name)).fetchone()
     if found is None:
-        raise StoreError(f"no view {name}")
+        raise ViewMissing(f"no view {name}")
     return int(found[0])
 
 

@@ -41,6 +41,10 @@ class DatabaseMissing(StoreError):
     """The database does not exist (HTTP 404, reason `no_db_file`)."""
 
 
+class ViewMissing(StoreError):
+    """The database exists, but not this view of it (HTTP 404)."""
+
+
 class StoreForbidden(StoreError):
     """The user of the store's URL is not permitted to do this (HTTP 401 or 403; rights.py)."""
 
@@ -172,7 +176,7 @@ class DocumentStore(Protocol):
 
         `start` and `end` are inclusive keys; with `descending`, `start` is the higher one. `...`
         stands for "not given". A view with a reduce yields its rows only with `reduce=False` or
-        `group=True`. Raises DatabaseMissing; StoreError for an unknown view.
+        `group=True`. Raises DatabaseMissing, ViewMissing.
         """
 
     def documents(

@@ -57,6 +57,30 @@ def test_a_store_that_goes_away_between_pages_is_told(store, hooks):
     assert [ids(page) for page in HookStore(meddled, page=1).pages(NOW)] == [["a"], ["b"]]
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda hooks: hooks.count(ACCOUNT),
+        lambda hooks: len(hooks.listed(ACCOUNT, 9)[0]),
+        lambda hooks: len(hooks.listed_of([ACCOUNT], 9)[0]),
+    ],
+    ids=["count", "listed", "listed_of"],
+)
+def test_views_that_another_process_has_not_stored_yet_are_stored(store, read):
+    hooks = HookStore(store)
+    assert read(hooks) == 0
+    store.ensure_database("webhooks")
+    assert read(hooks) == 0
+    hooks.add(hook("a"))
+    assert read(hooks) == 1
+
+
+def test_a_hook_is_added_before_the_views_are_stored(store):
+    store.ensure_database("webhooks")
+    HookStore(store).add(hook("a"))
+    assert [ids(page) for page in HookStore(store).pages(NOW)] == [["a"]]
+
+
 def test_the_first_hook_makes_the_database(store):
     made = HookStore(store).add(hook("first"))
     assert made["_rev"].startswith("1-")

@@ -4,7 +4,7 @@ import calendar
 
 import pytest
 
-from callboard.adapters.repositories.attempt_history import delete_older
+from callboard.adapters.repositories.attempt_history import attempts, delete_older
 from callboard.adapters.repositories.stored_attempts import (
     AttemptWindow,
     list_attempts,
@@ -15,7 +15,7 @@ from callboard.adapters.store.views import MODB
 from callboard.webhooks.values.kazoo_names import account_database, gregorian_s, modb
 from support.stores import Meddled
 
-ACCOUNT = "a1" * 16
+ACCOUNT, B = "a1" * 16, "b2" * 16
 
 
 def at(year, month, day):
@@ -51,6 +51,25 @@ def filled(store):
         store.ensure_views(database, MODB)
         store.save_many(database, documents)
     return store
+
+
+def test_views_that_another_process_has_not_stored_yet_are_stored(store):
+    day = at(2026, 11, 1)
+    database = modb(ACCOUNT, day)
+    for read in (
+        lambda: [one.id for one in listed(store, day, day)],
+        lambda: [each["_id"] for each in attempts(store, ACCOUNT, None, *[gregorian_s(day)] * 2)],
+    ):
+        store.ensure_database(database)
+        assert read() == []
+        store.save(database, attempt("a", day))
+        (found,) = read()
+        assert found.endswith("a")
+        store.delete(database, "a", store.get(database, "a")["_rev"])
+    store.save(database, attempt("a", day))
+    store.ensure_database(other := modb(B, day))
+    assert not list(attempts(store, B, "h", *[gregorian_s(day)] * 2))
+    assert list(store.view(other, "webhooks/attempts_by_hook_listing")) == []
 
 
 def listed(store, since, until, limit=30):

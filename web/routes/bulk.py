@@ -10,7 +10,7 @@ from callboard.actors.messages.bulk import MAX_PUT, HooksPut, PutHooks
 from callboard.actors.messages.paths import HOOK_LISTENER
 from callboard.adapters.repositories.account_quotas import own_quotas
 from callboard.adapters.repositories.hooks import HookStore
-from callboard.adapters.store.protocol import DatabaseMissing, Document
+from callboard.adapters.store.protocol import Document
 from callboard.web.access.callers import TheAccount, TheBackend
 from callboard.web.backend import Backend
 from callboard.web.documents.shapes import BULK
@@ -122,10 +122,7 @@ def _stored(backend: Backend, account_id: str) -> list[Document]:
     hooks, found, more = HookStore(backend.store), list[Document](), True
     after = None
     while more:
-        try:
-            page, more = hooks.listed(account_id, PAGE, after)
-        except DatabaseMissing:
-            return []
+        page, more = hooks.listed(account_id, PAGE, after)
         found += page
         after = (account_id, page[-1]["_id"]) if page else None
     return found

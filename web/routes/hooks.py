@@ -9,9 +9,9 @@ from fastapi.responses import Response
 
 from callboard import admin
 from callboard.actors.messages.paths import MAINTENANCE
-from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore, hook_rows
 from callboard.adapters.repositories.maintenance import CREATED, DELETED, EDITED, Change
-from callboard.adapters.store.protocol import DatabaseMissing, Document, Row
+from callboard.adapters.store.protocol import Document, Row
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
@@ -85,27 +85,24 @@ def list_hooks(request: Request, account: TheAccount, backend: TheBackend) -> Re
     if paging.start is not None:
         start = [account.id, *paging.start[:1]]
         low, high = (start, high) if paging.ascending else (low, start)
-    try:
-        rows = backend.store.view(
-            DATABASE,
-            EVERY_HOOK,
-            start=low if paging.ascending else high,
-            end=high if paging.ascending else low,
-            descending=not paging.ascending,
-            include_documents=True,
-            page_size=min(1000, (paging.size or 1000) + 1),
-        )
-        passes = filters_in(request.query_params)
-        found, page = page_of(
-            rows,
-            paging,
-            lambda row: (
-                row.document is not None and _contains(row.document, text) and passes(row.document)
-            ),
-            _position,
-        )
-    except DatabaseMissing:
-        found, page = page_of([], paging, bool, _position)
+    rows = hook_rows(
+        backend.store,
+        EVERY_HOOK,
+        start=low if paging.ascending else high,
+        end=high if paging.ascending else low,
+        descending=not paging.ascending,
+        include_documents=True,
+        page_size=min(1000, (paging.size or 1000) + 1),
+    )
+    passes = filters_in(request.query_params)
+    found, page = page_of(
+        rows,
+        paging,
+        lambda row: (
+            row.document is not None and _contains(row.document, text) and passes(row.document)
+        ),
+        _position,
+    )
     return success(request, [listed_hook(r.document) for r in found if r.document], page=page)
 
 

@@ -19,9 +19,9 @@ from callboard.actors.messages import (
     ListHookProblems,
 )
 from callboard.actors.messages.paths import HOOK_LISTENER, METRICS, is_deliverer
-from callboard.adapters.repositories.hooks import DATABASE, EVERY_HOOK, HookStore
+from callboard.adapters.repositories.hooks import EVERY_HOOK, HookStore, hook_rows
 from callboard.adapters.repositories.tokens import TokenFacts, add_token, list_tokens, revoke_token
-from callboard.adapters.store.protocol import DatabaseMissing, Row
+from callboard.adapters.store.protocol import Row
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.access.callers import Admin, TheBackend
 from callboard.web.backend import Backend
@@ -182,20 +182,14 @@ def _hook_rows(backend: Backend, query: Mapping[str, str], paging: Paging) -> It
     if paging.start is not None:
         low, high = (low, paging.start) if not paging.ascending else (paging.start, high)
     searches = any(query.get(name) for name in ("event", "enabled", "uri", "text"))
-    return _rows(
-        backend,
+    return hook_rows(
+        backend.store,
+        EVERY_HOOK,
         start=low if paging.ascending else high,
         end=high if paging.ascending else low,
         descending=not paging.ascending,
         page_size=1000 if searches else min(1000, (paging.size or 1000) + 1),
     )
-
-
-def _rows(backend: Backend, **options: Any) -> Iterator[Row]:
-    try:
-        yield from backend.store.view(DATABASE, EVERY_HOOK, **options)
-    except DatabaseMissing:
-        return
 
 
 def _sorted(
