@@ -2,7 +2,7 @@
 
 import json
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import expect
 
 from support.patience import patient
@@ -13,13 +13,19 @@ PATIENCE_MS = patient(20_000)
 expect.set_options(timeout=PATIENCE_MS)
 
 
-AXE = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+RULES = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],  # To describe what is right takes most of the time.
+}
+
+
+SIZES = {"wide": (1280, 800), "phone": (390, 844)}
 
 
 class Page:
     """The dashboard at an address, in a page. Every error in it fails the test."""
 
-    def __init__(self, browser, url, *, size=(1280, 800), colours="light"):
+    def __init__(self, browser, url, *, size=SIZES["wide"], colours="light"):
         self.url = url
         width, height = size
         self._context = browser.new_context(
@@ -43,8 +49,25 @@ class Page:
 
     def faults(self):
         """What axe-core finds wrong for people who see or use the page otherwise."""
-        found = Axe().run(self.page, options=AXE).response["violations"]
+        if self.page.evaluate("typeof axe === 'undefined'"):
+            self.page.evaluate(AXE_SCRIPT)
+        found = self.page.evaluate("options => axe.run(options)", RULES)["violations"]
         return [f"{v['id']}: {node['html'][:200]}" for v in found for node in v["nodes"]]
+
+    def serves_everybody(self, file):
+        """Check the page in both sizes and colours; `file`: what its pictures are named after."""
+        for size, (width, height) in SIZES.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            for colours in ("light", "dark"):
+                self.page.emulate_media(color_scheme=colours)
+                self.page.evaluate("scrollTo(0, 0)")  # The bar covers no link then.
+                assert self.faults() == [], (file.name, size, colours)
+                assert self.fits(), (file.name, size, colours)
+                picture = file.with_name(f"{file.name}-{size}-{colours}.png")
+                self.page.screenshot(path=picture, full_page=True)
+        width, height = SIZES["wide"]
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme="light")
 
     def close(self):
         self._context.close()
