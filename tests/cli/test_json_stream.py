@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import tracemalloc
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -80,9 +81,10 @@ def test_other_bytes_than_utf_8_are_refused():
         list(JsonStream().read(io.BytesIO(b'{}\n"' + b"\xff")))
 
 
-objects = st.dictionaries(
-    st.text(max_size=3), st.recursive(st.none() | st.integers() | st.text(max_size=5), st.lists)
+values_of_objects = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5), partial(st.lists, max_size=3), max_leaves=6
 )
+objects = st.dictionaries(st.text(max_size=3), values_of_objects, max_size=3)
 
 
 cuts = st.lists(st.tuples(st.integers(1, 99), st.booleans()), min_size=1, max_size=9)

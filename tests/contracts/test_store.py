@@ -406,13 +406,13 @@ class TestViews:
 class TestPaging:
     """Every row once and in order, whatever the page size and however many keys are equal."""
 
-    def test_thousands_of_rows(self, people):
-        numbers = range(2600)
+    def test_more_rows_than_a_page_has(self, people):
+        numbers = range(1300)
         people.save_many("people", [{"_id": f"{n:04}", "age": n} for n in numbers])
         assert keys(people.view("people", "people/by_age")) == list(numbers)
         down = people.view("people", "people/by_age", descending=True, include_documents=True)
         assert [row.document["age"] for row in down] == list(numbers)[::-1]
-        assert keys(people.view("people", "people/by_age", limit=2100)) == list(range(2100))
+        assert keys(people.view("people", "people/by_age", limit=1100)) == list(range(1100))
 
     @pytest.mark.parametrize("descending", [False, True])
     def test_equal_keys_over_many_pages(self, people, descending):

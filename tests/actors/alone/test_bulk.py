@@ -21,7 +21,7 @@ from callboard.webhooks.declarations.form import read_declarations
 from callboard.webhooks.declarations.plan import PutHook, Removed
 from callboard.webhooks.hooks.hook import disabling, with_changes
 
-MANY = int(os.environ.get("CALLBOARD_TEST_HOOKS", "10000"))
+MANY = int(os.environ.get("CALLBOARD_TEST_HOOKS", "3000"))
 SECRET = "whsec_" + "A" * 43 + "="
 
 
