@@ -24,12 +24,12 @@ sbom: $(INSTALLED) ## Write the bill of materials of a release into dist/
 demo: $(INSTALLED) ## Run the whole system on this machine, without any server
 	@$(BIN)/callboard demo
 
-test: $(INSTALLED) ## Run all tests, WORKERS=4 at a time; those whose server is missing are skipped
+test: $(INSTALLED) ## Run all tests, WORKERS=5 at a time; those whose server is missing are skipped
 	@$(COUCHDB) $(BIN)/python -m pytest $(PARALLEL)
 
 # CALLBOARD_COUCHDB_URL is a setting, which the commands under test would take.
 COUCHDB = $(if $(CALLBOARD_COUCHDB_URL),env -u CALLBOARD_COUCHDB_URL CALLBOARD_TEST_COUCHDB_URL='$(CALLBOARD_COUCHDB_URL)')
-PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadgroup --no-loadscope-reorder
+PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadgroup --no-loadscope-reorder
 
 check: $(INSTALLED) ## Check style and types, and run the quick tests, which start no processes
 	@$(MAKE) --silent lint types quick

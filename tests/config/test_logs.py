@@ -17,6 +17,7 @@ from thespian.actors import Actor, ActorSystem
 
 from callboard.config import LogSettings, configure_logs, log_definitions
 from callboard.config.logs import logger
+from services.rabbitmq import wait_until
 from support.patience import patient
 
 TEXT = LogSettings(format="text")
@@ -324,12 +325,20 @@ def test_it_works_in_an_actors_process(capfd, free_admin_port):
     system = ActorSystem(
         "multiprocTCPBase", {"Admin Port": free_admin_port}, logDefs=log_definitions(JSON)
     )
+    written = []
+
+    def all_written():
+        written.extend(lines(capfd))
+        return len(written) >= 4
+
     try:
         assert system.ask(system.createActor(Talker), "talk", timedelta(seconds=20)) is True
+        # Thespian's way leads over a process that ends with the system.
+        wait_until(all_written, "four lines", patient(10))
     finally:
         system.shutdown()
-    events = [json.loads(line) for line in lines(capfd)]
-    assert sorted(event["event"] for event in events) == [
+    written += lines(capfd)
+    assert sorted(json.loads(line)["event"] for line in written) == [
         "early",
         "late",
         "ours",

@@ -19,8 +19,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-PROCESSES = ("multiprocess", "rabbitmq", "couchdb", "browser")
-"""Marks of tests that wait for other processes most of the time."""
+PROCESSES = ("multiprocess", "rabbitmq", "couchdb")
+"""Marks of tests that wait for other processes most of the time; a browser keeps a core busy."""
 LONG = ("faults", "e2e", "kazoo", "embedding", "browser", "supervision", "performance")
 """Folders of tests that take seconds each."""
 OWN = ("services.", "_pytest.", "xdist.")
