@@ -18,7 +18,7 @@ from support.running import call_event
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.slow]
 
-EVENTS = 2000
+EVENTS = 4000
 HEARTBEAT_S = 2
 RESUMES_S = patient(2.0)
 
