@@ -95,7 +95,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
     """
 
     ends_where_it_fails = True
-    """Marks that `receiveMessage` never raises (lean_transport.py)."""
+    """Marks that `receiveMessage` never raises (lean_messages.py)."""
 
     def __init__(self, capabilities: Mapping[str, Any] | None = None) -> None:
         super().__init__()

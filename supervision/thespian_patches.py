@@ -19,7 +19,7 @@ could stop the actors any more, and the port stayed taken.
 **Stack depth.** An actor is forked from within a handler of its parent, some thirty frames deeper
 than the parent; its loop now runs in its own chunk of the stack (roomy_stack.py).
 
-**Unnecessary costs of messages** (lean_transport.py).
+**Unnecessary costs of messages** (lean_messages.py).
 
 **A child that cannot be created**, or fails before it is an actor, leaves its supervisor the reason
 (last_words.py), which Thespian keeps to itself.
@@ -41,7 +41,7 @@ from thespian.system.messages.multiproc import ChildMayHaveDied
 from thespian.system.multiprocCommon import MultiProcAdmin, MultiProcReplicator
 
 from callboard.supervision.last_words import spoken
-from callboard.supervision.lean_transport import lean
+from callboard.supervision.lean_messages import lean
 from callboard.supervision.roomy_stack import roomy
 
 MADE_FOR = "4.0.1"
@@ -56,19 +56,7 @@ INTERNALS = {
     "system.actorManager:ActorManager.handleMessages": "75271d025659607a",
     "system.actorManager:ActorManager._handleOneMessage": "c030a5514cf57d7c",
     "system.multiprocCommon:MultiProcReplicator._handleReplicatorMessages": "53e7bdc253229df2",
-    "system.transport.TCPTransport:IdleSocket": "cd733a0edc76da3d",
-    "system.transport.TCPTransport:opsKey": "14a91ce838cef998",
-    "system.transport.TCPTransport:TCPTransport._next_XMIT_2": "a7e5b5e91d7f6d85",
-    "system.transport.TCPTransport:TCPTransport._processIntents": "ad1d3ebb9c8f779e",
-    "system.transport.TCPTransport:TCPTransport._processIntentTimeouts": "3a80024d89a0f4ea",
-    "system.transport.TCPTransport:TCPTransport._nextTransmitStepCheck": "d0c1f22f9e688a26",
-    "system.transport.TCPTransport:TCPTransport._finishIntent": "f6641948e5e179c7",
-    "system.transport.TCPTransport:TCPTransport._cancel_fd_ops": "7a36f955cdb6805f",
-    "system.transport.TCPTransport:TCPTransport._waitForSendable": "62e92dec5c84cc4b",
-    "system.transport.asyncTransportBase:asyncTransportBase._exclusively_processing": "a19b32b38194cc5f",  # noqa: E501
-    "system.transport.asyncTransportBase:asyncTransportBase._not_processing": "47282667c56e16bb",
     "system.transport.wakeupTransportBase:wakeupTransportBase._run_subtransport": "96e000edfba8449f",  # noqa: E501
-    "system.transport:PauseWithBackoff": "d052e41aac67dd65",
     "system.transport:ReceiveEnvelope": "1630e86d55074f22",
     "system.transport:TransmitIntent": "1cffb12f81138b77",
     # `_forget`, `logDefs` and `child_processes` rely on these.
@@ -90,7 +78,7 @@ INTERNALS = {
     "system.simpleSystemBase:WakeupManager": "a952ca1b3d914598",
     "system.simpleSystemBase:ActorSystemBase._realizeWakeups": "289ff908abbe798b",
     "actors:WakeupMessage": "a56a4e5ab4260682",
-    # Set by `log_to` and `register_every`; the log is also written to (sealed_transport.py).
+    # Set by `log_to` and `register_every`; the log is also written to (stream.py).
     "system.utilis:_thesplog_file": "6039ea6549a89b35",
     "system.utilis:_thesplog_old_file": "c47fc1de08aa656e",
     "system.utilis:thesplog": "2a930d461a0ca887",
@@ -99,31 +87,30 @@ INTERNALS = {
     "system.admin.convention:CONVENTION_REGISTRATION_MISS_MAX": "3abb099918e4d58c",
     # Replaced by `seal` (adapters/local/sealed_transport.py).
     "system.multiprocTCPBase:ActorSystemBase.transportType": "d83cf49e6ba89f51",
-    "system.transport.TCPTransport:toSendBuffer": "1a56aa9485e20142",
-    "system.transport.TCPTransport:ReceiveBuffer": "a1df080c750f0b2f",
-    "system.transport.TCPTransport:TCPIncomingPersistent": "2f4e081acf989164",
-    "system.transport.TCPTransport:ackMsg": "fed1d782042f124a",
-    "system.transport.TCPTransport:ackDataErrMsg": "12c31322be7ceaa5",
+    "system.systemCommon:RATE_THROTTLE": "1ba5893d36af62a0",
     "system.transport.IPBase:IPActorAddress.bindArgs": "d70c386f0261970c",
-    # Overridden by the sealed transport and its connections.
+    # Overridden by the transport with streams (adapters/local/stream_transport.py).
     "system.transport.TCPTransport:TCPTransport.__init__": "80eaa45b1d8d11ef",
     "system.transport.TCPTransport:TCPTransport.external_transport_clone": "627fd40714584bda",
-    "system.transport.TCPTransport:TCPTransport._acceptNewIncoming": "eddb41ed8eb853f9",
-    "system.transport.TCPTransport:TCPTransport._handlePossibleIncoming": "483c079f580e7f1f",
-    "system.transport.TCPTransport:TCPTransport._handleReadableIncoming": "6f320acbe25d05a7",
-    "system.transport.TCPTransport:TCPTransport._addedDataToIncoming": "bf2eaffa8bb1c619",
-    "system.transport.TCPTransport:TCPTransport._check_XMIT_4_done": "a81b8d4e33a0d275",
-    "system.transport.TCPTransport:TCPIncoming_Common": "e3fcc780f3ecdd87",
-    # The sealed transport relies on these.
+    "system.transport.TCPTransport:TCPTransport.childResetFileNumList": "cdd865480298bc63",
+    "system.transport.TCPTransport:TCPTransport.close": "a94f8efa21a99921",
+    "system.transport.TCPTransport:TCPTransport.serializer": "0911125a23095dad",
+    "system.transport.TCPTransport:TCPTransport.deadAddress": "3c1d339552ba65e4",
+    "system.transport.TCPTransport:TCPTransport.interrupt_wait": "d4f683cb6be6042b",
+    "system.transport.TCPTransport:TCPTransport.set_watch": "4825d61fdcca4ba6",
+    "system.transport.wakeupTransportBase:wakeupTransportBase.run": "936d9cf10da02ac4",
+    "system.transport.asyncTransportBase:asyncTransportBase._schedulePreparedIntent": "eab0d0591358fe9b",  # noqa: E501
+    # It relies on these. (`lostRemote` finds nothing to close: streams end by themselves.)
+    "system.transport.TCPTransport:TCPTransport.lostRemote": "c6e4e6d171161159",
     "system.transport.TCPTransport:TCPTransport._runWithExpiry": "9e42260155a25607",
-    "system.transport.TCPTransport:TCPTransport._finishIncoming": "1c1470406f6ea8be",
-    "system.transport.TCPTransport:TCPTransport._next_XMIT_3": "f41434492156d9d0",
-    "system.transport.TCPTransport:TCPTransport._next_XMIT_4": "a351be03ea11a080",
+    "system.transport.TCPTransport:TCPTransport._forwardIfNeeded": "dc484d5beb779988",
+    "system.transport.TCPTransport:TCPTransport._processReceivedEnvelope": "2b2a358322ebc61e",
+    "system.transport.TCPTransport:TCPTransport.abort_run": "0963ac912170fe01",
     "system.transport.TCPTransport:ExternalTransportCopy": "c59ee3af9bad232a",
     "system.transport.TCPTransport:RoutedTCPv4ActorAddress": "07ed528a66849f07",
-    "system.transport.TCPTransport:MAX_INCOMING_SOCKET_PERIOD": "fbfe568831da8db2",
-    "system.transport.streamBuffer:ackPacket": "110852d24498a7f7",
-    "system.transport.streamBuffer:ackDataErrPacket": "c3b3d2707b3e6f34",
+    "system.transport.asyncTransportBase:asyncTransportBase.scheduleTransmit": "e1cc869ee867ac1a",
+    "system.transport:ResultCallback": "f8286d707e09c368",
+    "system.timing:currentTime": "076cfdc20c776bb2",
     "system.transport.IPBase:ThisSystem.add_local_addr": "1fd3a93e06741826",
     "system.transport.IPBase:thisSystem": "ee90806d951d905c",
     # Overridden and used by clients (actors/system/actor_system.py).

@@ -21,6 +21,7 @@ from callboard.actors.system.actor_system import (
 from callboard.adapters.local import sealed_transport
 from callboard.config.loader import load
 from services import free_port
+from support.streams import proof
 
 pytestmark = pytest.mark.multiprocess
 
@@ -45,8 +46,6 @@ def admin_that_ends_after_the_probe(settings, resets=0):
     It resets some connections before.
     """
     key = sealed_transport.load_or_make_key(settings.actors_key_file)
-    probe = sealed_transport._PROBE
-    size = len(sealed_transport._frame(key, probe + bytes(16)))
     with socket.create_server(("127.0.0.1", settings.actors.admin_port)) as listener:
 
         def answer():
@@ -56,10 +55,9 @@ def admin_that_ends_after_the_probe(settings, resets=0):
                 connection.close()  # with unread data
             connection, _peer = listener.accept()
             with connection:
-                frame = connection.recv(size, socket.MSG_WAITALL)
+                nonces = connection.recv(20, socket.MSG_WAITALL)[4:] + bytes(16)
                 listener.close()
-                nonce = frame[-16:]
-                connection.sendall(sealed_transport._frame(key, sealed_transport._ANSWER + nonce))
+                connection.sendall(b"CBF2" + bytes(16) + proof(key, b"listener", nonces))
 
         thread = threading.Thread(target=answer)
         thread.start()

@@ -10,14 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from datetime import timedelta
+from contextlib import suppress
 
 import psutil
 import pytest
 import structlog
 from attrs import evolve
 from thespian.actors import ActorAddress, ActorSystem, ActorTypeDispatcher
-from thespian.system.transport import TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
 from callboard.adapters.local.sealed_transport import Limits, seal, unseal
@@ -25,6 +24,7 @@ from callboard.supervision.thespian_patches import log_to
 from services import free_port
 from support.networks import Machine
 from support.patience import patient
+from support.streams import proof
 
 pytestmark = pytest.mark.multiprocess
 
@@ -73,11 +73,34 @@ def in_thespians_frame(payload):
     return b"%d>" % len(payload) + payload
 
 
-def sealed(key, payload, length=None):
-    """A frame as the module's documentation describes it."""
-    size = len(payload) if length is None else length
-    claim = struct.pack(">4sQ", b"CBF1", size) + hmac.digest(key, payload, "sha256")
-    return claim + hmac.digest(key, claim, "sha256") + payload
+class Connector:
+    """A connection by TCP that has proved a key, as stream.py describes it, and may send."""
+
+    def __init__(self, port, key, proves=True):
+        self.connection = socket.create_connection(("127.0.0.1", port), 5)
+        self.connection.sendall(b"CBF2" + bytes(16))
+        nonces = bytes(16) + self.connection.recv(52, socket.MSG_WAITALL)[4:20]
+        if proves:
+            self.connection.sendall(proof(key, b"connector", nonces))
+        self._key, self._number = proof(key, b"connector's frames", nonces), 0
+        if proves:
+            with suppress(ConnectionError):  # It may have been refused by now.
+                self.send(pickle.dumps(ActorAddress(TCPv4ActorAddress("127.0.0.1", 9, True))))
+
+    def frame(self, payload, length=None):
+        head = struct.pack("<IQ", len(payload) if length is None else length, 0)
+        sealed = self._number.to_bytes(8, "little") + head + payload
+        self._number += 1
+        return head + hmac.digest(self._key, sealed, "sha256") + payload
+
+    def send(self, payload, length=None):
+        self.connection.sendall(self.frame(payload, length))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        self.connection.close()
 
 
 def until(condition, what, timeout_s=10.0):
@@ -235,19 +258,39 @@ def test_plain_thespian_runs_a_strangers_pickle(tmp_path):
 
 
 def attacks(path):
+    """What a client sends, by port."""
     bomb = pickle.dumps(Bomb(path))
-    harmless = sealed(KEY, bytes(len(bomb)))
+    frame = struct.pack("<IQ", len(bomb), 0) + bomb
+
+    def whole(data):
+        def attack(port):
+            connection = socket.create_connection(("127.0.0.1", port), 5)
+            connection.sendall(data)
+            return connection
+
+        return attack
+
+    def connected(key, *data, proves=True):
+        def attack(port):
+            connector = Connector(port, key, proves)
+            with suppress(ConnectionError):  # It may have been closed by now.
+                for each in data:
+                    connector.connection.sendall(each(connector) if callable(each) else each)
+            return connector.connection
+
+        return attack
+
     return {
-        "Thespian's frame": in_thespians_frame(bomb),
-        "another key": sealed(OTHER_KEY, bomb),
-        "another payload under a right header": harmless[: -len(bomb)] + bomb,
-        "more payload than announced": sealed(KEY, b"") + bomb,
-        "a seal of zeros": sealed(KEY, bomb)[:44] + bytes(32) + bomb,
-        "a header with another length": b"CBF1" + bytes(8) + sealed(KEY, bomb)[12:],
-        "garbage": os.urandom(1_000),
-        "10 GB announced": in_thespians_frame(b"")[1:] + b"10000000000>" + bomb,
-        "10 GB announced, without the key": sealed(OTHER_KEY, bomb, length=10**10),
-        "2 MB announced, with the key": sealed(KEY, bomb, length=2_000_000),
+        "Thespian's frame": whole(in_thespians_frame(bomb)),
+        "a frame, and no proof": whole(frame),
+        "a frame instead of a proof": connected(KEY, frame + bytes(32), proves=False),
+        "another key": connected(OTHER_KEY, lambda it: it.frame(bomb)),
+        "an unsealed frame, with the key": connected(KEY, frame + bytes(100)),
+        "another payload": connected(KEY, lambda it: it.frame(bytes(len(bomb)))[:-9] + bomb[-9:]),
+        "garbage": whole(os.urandom(1_000)),
+        "10 GB announced": whole(b"10000000000>" + bomb),
+        "2 GB announced, without the key": whole(b"CBF2" + bytes(16) + b"\xff" * 64),
+        "2 MB announced, with the key": connected(KEY, lambda it: it.frame(bomb, 2_000_000)),
     }
 
 
@@ -258,9 +301,8 @@ def test_no_port_runs_a_strangers_pickle(system, tmp_path):
     assert len(ports) == len(system.processes) == 4
     for port in ports:
         for what, attack in attacks(created).items():
-            with socket.create_connection(("127.0.0.1", port), 5) as connection:
-                connection.sendall(attack)
-                assert read_to_end(connection) == b"", what
+            with attack(port) as connection:
+                read_to_end(connection)
                 assert not created.exists(), what
         assert system.answers(f"after {port}")
 
@@ -269,25 +311,41 @@ def test_the_port_of_an_attached_process_does_not_either(system, tmp_path):
     created = tmp_path / "created"
     (port,) = system.own_ports()
     for what, attack in attacks(created).items():
-        with socket.create_connection(("127.0.0.1", port), 5) as connection:
-            connection.sendall(attack)
-            until(lambda c=connection: system.answers("x") and hung_up(c), what)
+        over = threading.Event()
+        asking = threading.Thread(target=ask_until, args=(system, over))
+        asking.start()  # Its loop runs only while it asks.
+        try:
+            with attack(port) as connection:
+                read_to_end(connection)
+        finally:
+            over.set()
+            asking.join()
         assert not created.exists(), what
+
+
+def ask_until(system, over):
+    while not over.is_set():
+        system.answers("x")
 
 
 def test_the_same_bomb_with_the_key_does_go_off(system, tmp_path):
     """So it is the seal that stopped it."""
     created = tmp_path / "created"
-    with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
-        connection.sendall(sealed(KEY, pickle.dumps(Bomb(created))))
+    with Connector(system.admin_port, KEY) as connector:
+        connector.send(pickle.dumps(Bomb(created)))
         until(created.exists, "the file")
 
 
 def test_a_truncated_frame_is_dropped_when_its_sender_hangs_up(system, tmp_path):
-    frame = sealed(KEY, pickle.dumps(Bomb(tmp_path / "created")))
-    for end in (1, 20, 44, 75, 76, len(frame) - 1):
+    for end in (1, 11, 12, 43, 44, -1):
+        with Connector(system.admin_port, KEY) as connector:
+            whole = connector.frame(pickle.dumps(Bomb(tmp_path / "created")))
+            connector.connection.sendall(whole[:end])
+            connector.connection.shutdown(socket.SHUT_WR)
+            read_to_end(connector.connection)
+    for end in (1, 4, 19):
         with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
-            connection.sendall(frame[:end])
+            connection.sendall((b"CBF2" + bytes(16))[:end])
             connection.shutdown(socket.SHUT_WR)
             assert read_to_end(connection) == b""
     assert not (tmp_path / "created").exists()
@@ -296,9 +354,9 @@ def test_a_truncated_frame_is_dropped_when_its_sender_hangs_up(system, tmp_path)
 def test_a_slow_drip_ends_in_time(system):
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
-        connection.settimeout(0.02)
+        connection.settimeout(0.04)
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            for byte in sealed(OTHER_KEY, b"")[:75] * 10:
+            for byte in b"CBF2" + bytes(15):
                 connection.sendall(bytes([byte]))
                 with pytest.raises(TimeoutError):
                     connection.recv(1)
@@ -328,7 +386,7 @@ def test_only_so_many_strangers_are_kept_and_the_oldest_go(system, limits):
 def test_strangers_are_logged_but_do_not_fill_the_log(system):
     with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
         host, port = connection.getsockname()
-        connection.sendall(sealed(OTHER_KEY, b"x"))
+        connection.sendall(b"CBF2" + bytes(48))
         read_to_end(connection)
     for _ in range(50):
         with socket.create_connection(("127.0.0.1", system.admin_port), 5) as connection:
@@ -341,42 +399,29 @@ def test_strangers_are_logged_but_do_not_fill_the_log(system):
 
 @pytest.mark.parametrize(
     "answer",
-    [
-        in_thespians_frame(pickle.dumps("ACK")),
-        sealed(OTHER_KEY, pickle.dumps("ACK")),
-        sealed(KEY, b"cno_such_module\nnothing\n."),
-        sealed(KEY, b"callboard probe " + bytes(16)),
-        b"",
-    ],
-    ids=["unsealed", "another key", "not to be unpickled", "a probe", "hung up"],
+    [in_thespians_frame(pickle.dumps("ACK")), b"CBF2" + bytes(48), b""],
+    ids=["unsealed", "no proof", "hung up"],
 )
-def test_a_message_with_a_false_acknowledgement_is_sent_again(system, monkeypatch, answer):
-    """Who took a port that an actor left has no acknowledgement to give, unless a recorded one."""
-    soon = (None, None, None, timedelta(milliseconds=20))
-    monkeypatch.setattr(TransmitIntent.__init__, "__defaults__", soon)
+def test_one_that_took_a_port_gets_no_message(system, answer):
+    """Who took a port that an actor left has no proof, unless a recorded one."""
     heard = []
 
     def impostor(server):
-        first, _ = server.accept()
-        with first:
-            heard.append(first.recv(10_000))
-            first.sendall(answer)
-            if answer:
-                read_to_end(first)
-        second, _ = server.accept()
-        with second:
-            heard.append(second.recv(10_000))
-            second.sendall(sealed(KEY, pickle.dumps("ACK")))
+        for _attempt in range(3):
+            connection, _ = server.accept()
+            with connection:
+                heard.append(connection.recv(10_000))
+                connection.sendall(answer)
+        server.close()
 
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
-        thread = threading.Thread(target=impostor, args=(server,))
-        thread.start()
-        port = server.getsockname()[1]
-        system.actors.tell(ActorAddress(TCPv4ActorAddress("127.0.0.1", port, True)), "important")
-        thread.join(20)
-    assert len(heard) == 2
-    assert heard[0] == heard[1]
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(10)
+    thread = threading.Thread(target=impostor, args=(server,))
+    thread.start()
+    port = server.getsockname()[1]
+    system.actors.tell(ActorAddress(TCPv4ActorAddress("127.0.0.1", port, True)), "important")
+    thread.join(20)
+    assert [(each[:4], len(each)) for each in heard] == [(b"CBF2", 20)] * 3
 
 
 def connects_from(machine, address, port):
