@@ -29,6 +29,7 @@ Any Thespian actor can be the host, on any system base:
             ...
 
     settings = embed.load(None, os.environ, {"data.dir": "/var/lib/mine"}).settings
+    embed.seal(secrets.token_bytes(32))
     ActorSystem("multiprocTCPBase").tell(host, settings)
 
 The messages:
@@ -53,12 +54,12 @@ directory has one owner: a second Callboard is refused (`GaveUp`). Two on one br
 of its queue, as two nodes do; give them different `amqp.queue`s to separate them.
 
 You own the actor system and its transport: Callboard ignores the settings `actors.base`,
-`admin_port`, `bind` and `key` (to seal your actors' ports, call
-`callboard.adapters.local.sealed_transport.seal` before you create the system). You also own the
-logs of your processes. Callboard's actor processes log to standard error, as `settings.log`
-configures. If its actors share a process with yours (simpleSystemBase), they use its structlog
-configuration, or else the logger `callboard` of `logging`. On that base they run only while you
-call `tell`, `ask` or `listen`.
+`admin_port`, `bind` and `key`. If you call `seal` before you create the system, only processes with
+its key can send to your actors, and messages cost a fifth. You also own the logs of your processes.
+Callboard's actor processes log to standard error, as `settings.log` configures. If its actors share
+a process with yours (simpleSystemBase), they use its structlog configuration, or else the logger
+`callboard` of `logging`. On that base they run only while you call `tell`,
+`ask` or `listen`.
 """
 
 from callboard.actors.messages import (
@@ -90,6 +91,7 @@ from callboard.actors.messages.notifications import (
 )
 from callboard.actors.system.embedded import Callboard
 from callboard.actors.system.tree import Top
+from callboard.adapters.local.sealed_transport import seal
 from callboard.config import ConfigError, Settings, load
 from callboard.config.time_limits import EMBEDDED_START_S, EMBEDDED_STOP_S
 from callboard.supervision import (
@@ -153,6 +155,7 @@ __all__ = [
     "begin",
     "child_spec",
     "load",
+    "seal",
 ]
 
 

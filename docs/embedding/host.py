@@ -7,6 +7,7 @@ do; `python host.py simpleSystemBase` has all actors in this one process.
 
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -150,6 +151,7 @@ def main(base: str = MULTI) -> None:
     with tempfile.TemporaryDirectory() as folder, Receiver(on_request=received) as receiver:
         overrides = {"data.dir": folder, "delivery.allow_networks": "127.0.0.0/8"}
         settings = embed.load(None, os.environ, overrides | {"log.level": "error"}).settings
+        embed.seal(secrets.token_bytes(32))  # Only its own processes send to it.
         system = ActorSystem(base, {"Admin Port": free_port()} if base == MULTI else None)
         try:
             uris = (f"{receiver.url}/ok", f"{receiver.url}/status/500")

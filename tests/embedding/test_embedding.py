@@ -42,6 +42,19 @@ def test_it_starts_delivers_and_stops(hosted, settings, receiver):
     hosted.hear("a", "ended")
 
 
+@multiprocess
+def test_a_system_that_is_not_sealed_will_do(embedding, settings, receiver):
+    hosted = embedding(MULTI, sealed=False)
+    hosted.begin("a", settings())
+    hosted.add_hook("a", f"{receiver.url}/a")
+    os.kill(hosted.tree("a").at("deliveries/deliverer-1").pid, signal.SIGKILL)
+    hosted.publish("a", range(20))
+    hosted.wait_for_calls(receiver, "/a", range(20))
+    hosted.send("a", embed.Stop())
+    hosted.hear("a", embed.Finished)
+    hosted.hear("a", "ended")
+
+
 def test_a_host_administers_it_by_messages(hosted, settings, receiver):
     hosted.begin("a", settings())
     hosted.add_hook("a", f"{receiver.url}/a")

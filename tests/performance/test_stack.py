@@ -11,7 +11,6 @@ import pytest
 from attrs import frozen
 
 from callboard import embed
-from callboard.adapters.local.sealed_transport import KEY_BYTES, seal, unseal
 from performance.tracing import Traced
 from services import missing
 from support.hosts import Host, Hosted
@@ -82,7 +81,7 @@ def started(folder, stack):
 
 
 def embedded(host, folder, stack):
-    """A Callboard in the actor system of such a host, which has sealed it."""
+    """A Callboard in the actor system of such a host."""
     overrides = {
         "data.dir": str(folder),
         "delivery.workers": "1",
@@ -90,8 +89,6 @@ def embedded(host, folder, stack):
         "actors.hang_timeout_ms": str(int(patient(10_000))),
         "log.level": "error",
     }
-    stack.callback(unseal)
-    seal(bytes(KEY_BYTES))
     hosted = stack.enter_context(closing(Hosted(MULTI, host)))
     hosted.begin("a", embed.load(None, {"CALLBOARD_CONFIG": os.devnull}, overrides).settings)
     return System(

@@ -15,10 +15,13 @@ from thespian.actors import (
 )
 
 from callboard import embed
+from callboard.adapters.local.sealed_transport import KEY_BYTES, unseal
 from callboard.supervision import Peer
 from support.patience import patient
 from support.running import ACCOUNT, call_event, outgoing
 from support.trees import MULTI, actor_system
+
+KEY = bytes(KEY_BYTES)
 
 
 @frozen
@@ -116,10 +119,15 @@ class DeafListener(Listener):
 
 
 class Hosted:
-    """An actor system with a Host, and all messages received in it."""
+    """An actor system with a Host, and all messages received in it.
 
-    def __init__(self, base, host=Host):
+    `sealed`: as the documentation has it; a system with a process for every actor only.
+    """
+
+    def __init__(self, base, host=Host, *, sealed=True):
         self.base = base
+        if sealed and base == MULTI:
+            embed.seal(KEY)
         self.system = actor_system(base)
         self.host = self.system.createActor(host)
         self.heard = []
@@ -246,6 +254,7 @@ class Hosted:
     def close(self):
         family = self.family()
         self.system.shutdown()
+        unseal()
         left = psutil.wait_procs(family, timeout=patient(30))[1]
         for process in left:
             process.kill()
