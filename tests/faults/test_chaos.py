@@ -118,9 +118,11 @@ def test_published_is_delivered_or_recorded(start, rabbitmq, amqp_url, tmp_path,
         killer = Killer(system, SEED)
         publisher.start()
         brokers.start()
-        killer.work(while_=lambda: publisher.is_alive() or brokers.is_alive())
-        publisher.end(0)
+        killer.work(
+            while_=lambda: not brokers.failure and (publisher.is_alive() or brokers.is_alive())
+        )
         brokers.end(0)
+        publisher.end(0)
         chaos_s = time.monotonic() - began
         let_others_in()  # It only waits for what hangs.
 
