@@ -79,6 +79,7 @@ def test_a_batch_that_arrives_again_is_confirmed_again_and_stored_once(log):
 
 
 @pytest.mark.parametrize("away_s", [1.0, 60.0, 3600.0])
+@pytest.mark.logs("store_unavailable")
 def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     log.store.away = True
     log.send(1, attempt(), letter())
@@ -91,6 +92,7 @@ def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
 
 
+@pytest.mark.logs("dead_letter_refused")
 def test_a_refused_dead_letter_holds_up_no_other(log):
     log.store.refuse = lambda document: "too large" if document["_id"] == "l1" else None
     log.send(1, letter(1), letter(2))
@@ -101,6 +103,7 @@ def test_a_refused_dead_letter_holds_up_no_other(log):
     assert (database, document) == letter(1)
 
 
+@pytest.mark.logs("dead_letters_refused")
 def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_dropped(log):
     save_many, written, refused = log.store.save_many, [], {"l2"}
 
@@ -121,6 +124,7 @@ def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_d
     assert len(log.store.all(DEAD_LETTERS)) == 4
 
 
+@pytest.mark.logs("attempts_refused")
 def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
     save_many = log.store.save_many
 

@@ -162,6 +162,7 @@ def test_a_hook_that_was_disabled_for_its_failures_stays_disabled(system):
     assert "pvt_disabled_message" not in system.hook("h1")
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_secrets_come_by_reference_and_are_exported_by_it(system, tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", SECRET)
     (tmp_path / "two.txt").write_text(SECRET.replace("AAAA", "BBBB") + "\n")
@@ -220,6 +221,7 @@ def test_what_is_refused_does_not_hold_up_the_others(system):
     assert "taken" in again.refused["h5"]
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_a_request_that_comes_twice_is_carried_out_once(system, tmp_path, monkeypatch):
     """Its reply was lost, because the actor was restarted: 500 of 100,000 hooks were refused."""
     monkeypatch.setenv("SHOP_SECRET", SECRET)
@@ -236,6 +238,7 @@ def test_a_request_that_comes_twice_is_carried_out_once(system, tmp_path, monkey
     assert {id: system.hook(id) for id in before} == before
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_other_clients_see_no_secrets(system, tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", SECRET)
     system.apply(hook("h1", more='secrets = ["env:SHOP_SECRET"]\n'), tmp_path)

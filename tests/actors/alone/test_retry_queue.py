@@ -152,6 +152,7 @@ def test_a_batch_whose_confirmation_was_lost_is_confirmed_again(retries):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004])
+@pytest.mark.logs("broker_down")
 def test_no_moment_of_a_broken_connection_loses_a_deferral(retries, seconds):
     retries.defer(7, retries.message())
     retries.world.pass_time(seconds)
@@ -159,6 +160,9 @@ def test_no_moment_of_a_broken_connection_loses_a_deferral(retries, seconds):
     retries.world.pass_time(3)
     assert retries.confirmed() == [7]
     assert {id for _share, items in retries.due() for id in items.values()} == {"d1"}
+    unconfirmed = [x for x in retries.world.logged if x["event"] == "put_off_unconfirmed"]
+    assert [line["reason"] for line in unconfirmed] == ["reset by peer"] * (seconds < 0.004)
+    retries.world.logged[:] = [x for x in retries.world.logged if x not in unconfirmed]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004, 1.0])
@@ -230,6 +234,7 @@ def test_the_successor_of_a_killed_queue_hands_out_what_was_unsettled(retries):
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"version": 99}'])
+@pytest.mark.logs("retry_set_aside")
 def test_a_message_that_is_no_delivery_is_quarantined_and_holds_up_none(retries, body):
     retries.broker.publish("", DUE, body, Properties())
     retries.defer(7, retries.message())
@@ -297,7 +302,10 @@ def test_a_response_from_before_a_change_of_the_hook_sends_nothing(retries):
     assert [list(items.values()) for _share, items in retries.due(1)] == [["d1"]]
 
 
-@pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
+@pytest.mark.parametrize(
+    "why",
+    ["a sleep", pytest.param("a lost connection", marks=pytest.mark.logs("broker_down"))],
+)
 def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     retries.listener.silent = True
     if why == "a sleep":
@@ -330,6 +338,7 @@ def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
 
 
 @pytest.mark.parametrize("where", ["for fresh hooks", "with a deliverer"])
+@pytest.mark.logs("messages_overdue")
 def test_a_delivery_that_waits_for_too_long_returns_to_the_broker(where, retries):
     overdue = overdue_s(retries.settings)
     early = {}
