@@ -29,7 +29,7 @@ def test_without_an_owner_there_is_no_lock_even_if_a_file_was_left(settings, fil
     assert owner_of(settings) is None
     with ownership(settings):
         assert owner_of(settings).pid == os.getpid()
-    assert file.exists()
+    assert file.stat().st_mode & 0o777 == 0o600
     assert owner_of(settings) is None
 
 
