@@ -278,10 +278,11 @@ class Transport:
         pass
 
 
-async def respond(_scope, receive, send):
+async def respond(scope, receive, send):
+    name = dict(scope["headers"]).get(b"x-name", b"")
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.start", "status": 204, "headers": [(b"x-name", name)]})
     await send({"type": "http.response.body"})
 
 
@@ -352,3 +353,10 @@ def test_no_part_may_be_longer_than_64_kib_whatever_came_before(client, before, 
     assert client.transport.written == b""
     client.protocol.data_received(b"x")
     assert client.transport.written.startswith(b"HTTP/1.1 400 ")
+
+
+def test_each_request_of_a_connection_has_its_own_headers(client):
+    for name in (b"one", b"two"):
+        client.protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\nX-Name: " + name + b"\r\n\r\n")
+        client.loop.pass_time(0)
+        assert client.transport.written.endswith(b"x-name: " + name + b"\r\n\r\n")
