@@ -209,6 +209,7 @@ class AttemptLog(Role):
         """The events about these dead letters are on disk."""
         number, ids = self._reported
         if message.number == number:
+            self._write_due[self._letters].clear()
             self._remove(self._letters, ids)
 
     def _remove(self, spool: Spool, ids: list[int]) -> None:

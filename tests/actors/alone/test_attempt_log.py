@@ -9,7 +9,8 @@ import pytest
 from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
-from callboard.actors.messages.paths import ATTEMPT_LOG
+from callboard.actors.messages.operational import EventsReported, ReportEvents
+from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
@@ -144,6 +145,33 @@ def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
         "account/no",
         "illegal_database_name",
     )
+
+
+def test_dead_letters_wait_for_their_events_and_those_after_them_for_nothing_else(log):
+    listener = log.world.peer(HOOK_LISTENER)
+    log.world.tell_peers(log.actor, log.deliverer, listener)
+    exhausted = {"kind": "delivery", "pvt_account_id": "a", "hook_event": "shop"}
+
+    def reported(within_s):
+        log.world.pass_time(within_s)
+        found = listener.take(ReportEvents)
+        return [r.number for r in found], [
+            e.data["dead_letter_id"] for r in found for e in r.events
+        ]
+
+    log.send(1, (DEAD_LETTERS, {"_id": "l1", **exhausted}))
+    (first,), ids = reported(1)
+    assert ids == ["l1"]
+    (again,), ids = reported(5)
+    assert ids == ["l1"], "it is repeated after five seconds"
+    log.send(2, (DEAD_LETTERS, {"_id": "l2", **exhausted}))
+    listener.say(log.actor, EventsReported(first))
+    assert reported(1) == ([], []), "an earlier number"
+    listener.say(log.actor, EventsReported(again))
+    (number,), ids = reported(0.1)
+    assert ids == ["l2"]
+    listener.say(log.actor, EventsReported(number))
+    assert reported(60) == ([], [])
 
 
 def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):
