@@ -3,6 +3,7 @@
 import click
 import pytest
 
+from callboard.cli.hooks.commands import drafted
 from callboard.cli.hooks.fields import unset, with_fields
 from callboard.cli.terminal.output import WrongUsage
 
@@ -30,3 +31,11 @@ def test_a_field_that_there_is_not_is_refused_with_those_that_there_are():
         "rate_limit, retries, retry_policy, retry_steps_s, signature, success, tls_verify, "
         "transform, uri, url_credentials"
     )
+
+
+def test_a_new_hook_takes_all_events_as_json_by_post_twice_unless_its_fields_say_otherwise():
+    drafted_by = {"uri": "https://e.example/", "pvt_account_id": "a", "name": "https://e.example/"}
+    usual = {"hook": "all", "http_verb": "post", "format": "json", "retries": 2}
+    assert drafted("https://e.example/", "a", {}) == drafted_by | usual
+    own = {"name": "n", "hook": "object", "retries": 4, "http_verb": "get", "format": "form-data"}
+    assert drafted("https://e.example/", "a", own) == drafted_by | own

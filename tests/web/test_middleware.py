@@ -7,6 +7,7 @@ import pytest
 
 from callboard.actors.api.backend import node_facts
 from callboard.config.settings import Settings
+from callboard.web.access.state import new_id
 from callboard.web.envelopes.middleware import EnvelopeMiddleware
 from support.api import CHILD, PARENT, Api
 from support.patience import patient
@@ -157,6 +158,11 @@ def test_a_slash_at_the_end_keeps_method_and_body(api):
 def test_another_method_is_told_all_that_there_are(api, method, path, allowed):
     answer = api.call(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_an_id_of_a_request_has_128_bits_in_hexadecimal_digits():
+    assert {len(new_id()) for _id in range(100)} == {32}
+    assert len({new_id() for _id in range(100)}) == 100
 
 
 def head_of(app):

@@ -57,8 +57,8 @@ class System:
         changes = difference(self, read_declarations(tomllib.loads(text)), folder, prune=prune)
         return changes, carry_out(self, changes, lambda _count: None)
 
-    def export(self, *accounts):
-        return "".join(exported(self, accounts, lambda _count: None))
+    def export(self, *accounts, step=lambda _count: None):
+        return "".join(exported(self, accounts, step))
 
     def hook(self, id):
         return self.store.get("webhooks", id)
@@ -100,6 +100,15 @@ def test_what_is_imported_is_exported_as_the_same_file(system):
     put, removed = system.in_table()
     assert (len(put), removed) == (MANY, [])
     assert system.cache.take(FlushFailures) == []
+
+
+def test_an_export_tells_how_many_hooks_it_has_read(system):
+    system.apply("".join(hook(f"h{n}", account) for n, account in enumerate("aab")))
+    read = []
+    assert system.export("a", step=read.append).count("[[hooks]]") == 2
+    assert sum(read) == 2
+    system.export(step=read.append)
+    assert sum(read) == 2 + 3
 
 
 def test_changes_are_announced_and_in_effect(system, servers):
