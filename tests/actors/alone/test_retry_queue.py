@@ -37,7 +37,7 @@ from callboard.config.time_limits import overdue_s
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.options import Options
-from callboard.webhooks.retries.retry_message import RetryMessage, as_json, in_time
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json, in_time
 from support.world.world import FakePeer
 
 DUE = "callboard.events.retries"
@@ -399,6 +399,9 @@ def test_what_the_bridge_has_not_released_is_not_confirmed(retries):
     settled = [report.settled for report in bridge.take(Progress)]
     assert settled == [(("1/0", (1,)),), (("1/0", (2,)),)], "what is void, then what is published"
     assert retries.unconfirmed == 0
+    [message] = retries.broker.held("callboard.events.ordered.h")
+    now_ms = (retries.world.unix_s + retries.world.now) * 1000
+    assert from_json(message.body).taken_ms == pytest.approx(now_ms, abs=200)
 
 
 def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
