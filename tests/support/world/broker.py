@@ -44,8 +44,8 @@ class Queued:
 class Broker:
     """Queues survive everything. `misuse`: what no client may do, such as to acknowledge twice.
 
-    `on_ack(queue, message)` is called when a client acknowledges a message. `full`: the queues that
-    refuse what is published to them.
+    `on_ack(queue, message)` is called when a client acknowledges a message. `full`: queues that
+    refuse publications.
     """
 
     def __init__(self, world, on_ack=lambda _queue, _message: None):
