@@ -209,7 +209,6 @@ class AttemptLog(Role):
         """The events about these dead letters are on disk."""
         number, ids = self._reported
         if message.number == number:
-            self._reported = 0, []
             self._write_due[self._letters].clear()
             self._remove(self._letters, ids)
 

@@ -33,8 +33,6 @@ from callboard.webhooks.hooks.arguments import BadArgument, account_argument
 from callboard.webhooks.values.kazoo_names import GREGORIAN_OFFSET_S, gregorian_s
 
 CHUNK = 100
-ANSWER_S = 10.0
-"""Time limit for the retry queue."""
 _MONTH = "31d"
 
 
@@ -144,7 +142,7 @@ def _queues(settings: Settings, account_id: str, text: str) -> tuple[HookQueue, 
         if owner_of(settings) is None:
             return ()
         wanted = ListHookQueues(None, account_id, text)
-        answer: HookQueues = attach(settings).ask_actor(RETRY_QUEUE, wanted, HookQueues, ANSWER_S)
+        answer: HookQueues = attach(settings).ask_actor(RETRY_QUEUE, wanted, HookQueues)
     except SystemUnreachable as problem:
         plain(f"the queues of ordered and paused hooks are not known: {problem}", err=True)
         return ()

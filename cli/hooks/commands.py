@@ -55,6 +55,11 @@ hooks.add_command(list_)
 hooks.add_command(preview_)
 
 
+def drafted(uri: str, account: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of a new hook with these fields, and the defaults of `hooks add`."""
+    return {"name": uri, **DEFAULTS, **fields, "uri": uri, "pvt_account_id": account}
+
+
 @hooks.command()
 @click.argument("uri")
 @click.option("--account", type=ACCOUNT, required=True, help="The hook's account.")
@@ -63,7 +68,7 @@ hooks.add_command(preview_)
 @with_settings()
 def add(loaded: Loaded, uri: str, account: str, json_: bool, **fields: Any) -> None:
     """Add a hook that sends events to URI: by default all of the account's, as JSON, by post."""
-    document = {"name": uri, **DEFAULTS, **members(fields), "uri": uri, "pvt_account_id": account}
+    document = drafted(uri, account, members(fields))
     with attached(loaded) as client:
         saved = client.ask_actor(HOOK_LISTENER, AddHook(document), HookSaved)
     _warn(loaded, saved.document)

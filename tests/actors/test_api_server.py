@@ -7,12 +7,14 @@ import pytest
 import requests
 import structlog
 
+from callboard.actors.api.asking import Asked, Asking
 from callboard.actors.api.backend import Posted
 from callboard.actors.api.inbox import Inbox
 from callboard.actors.api.server import ApiServer
 from callboard.actors.base.role import Setup
 from callboard.actors.events.event_publisher import EventPublisher
 from callboard.actors.messages import Published, RefusedByActor
+from callboard.actors.messages.paths import TOP
 from callboard.adapters.broker.protocol import (
     Blocked,
     Confirmed,
@@ -23,7 +25,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
 )
 from callboard.config.settings import ApiSettings, DataSettings, LogSettings, Settings
-from callboard.supervision import ChildSpec, SupervisorSpec
+from callboard.supervision import ChildSpec, Peer, SupervisorSpec
 from support.patience import patient
 from support.trees import SIMPLE, Tree
 
@@ -142,6 +144,16 @@ def test_posts_are_refused_while_the_broker_is_blocked(api):
     assert refused.value.cause == "blocked"
     api.on_broker(Unblocked())
     assert (api.why_posts_are_refused(), api.broker.published) == ("", [])
+
+
+def test_a_request_goes_to_the_top_or_to_the_actor_at_its_path(api):
+    sent = []
+    api._asking = Asking(lambda to, question: sent.append((to, question.message)))
+    api.supervisor, api.peers = "top", {"redelivery": Peer("redelivery", 1, "address", 0)}
+    for path in (TOP, "redelivery"):
+        api._inbox.put(Asked(path, f"for {path}", dict))
+    api.take_from_threads()
+    assert sent == [("top", f"for {TOP}"), ("address", "for redelivery")]
 
 
 def test_a_client_that_has_gone_disturbs_nobody(api):

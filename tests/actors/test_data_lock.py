@@ -29,7 +29,7 @@ def test_without_an_owner_there_is_no_lock_even_if_a_file_was_left(settings, fil
     assert owner_of(settings) is None
     with ownership(settings):
         assert owner_of(settings).pid == os.getpid()
-    assert file.exists()
+    assert file.stat().st_mode & 0o777 == 0o600
     assert owner_of(settings) is None
 
 
@@ -144,3 +144,14 @@ def test_a_hang_up_asks_to_stop_unless_it_is_to_be_ignored():
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_data_directory_with_a_file_that_others_may_change_is_not_used(settings, file):
+    file.parent.mkdir()
+    file.write_text("{}")
+    file.chmod(0o666)
+    with pytest.raises(SystemUnreachable, match=r"callboard\.lock"), ownership(settings):
+        pass
+    file.chmod(0o600)
+    with ownership(settings):
+        pass

@@ -1,5 +1,6 @@
 """What a responder sends to the deliverers and the bridge, without processes."""
 
+import itertools
 import json
 import os
 import pickle
@@ -29,13 +30,20 @@ from callboard.actors.messages.paths import (
     responder_path,
 )
 from callboard.adapters.local.sealed_transport import Limits
-from callboard.config.settings import CouchdbSettings, DataSettings, ModuleSettings, Settings
+from callboard.config.settings import (
+    CouchdbSettings,
+    DataSettings,
+    ModuleSettings,
+    Settings,
+    TracingSettings,
+)
 from callboard.supervision import Peer
 from callboard.webhooks.acknowledgement.event_ledger import BatchLimits, EventLedger
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries import slicing
 from callboard.webhooks.deliveries.encoding import JSON_TYPE, content
 from callboard.webhooks.hooks.options import Options
+from support.collector import Collector
 from support.hooks import hooks_with
 
 LARGE = os.environ.get("CALLBOARD_TEST_LARGE") == "1"
@@ -460,3 +468,36 @@ def test_a_share_that_it_does_not_know_is_not_held(world):
     bridge = EVENT_BRIDGE, 1
     world.responder.receiveMsg_Reconcile(Reconcile(bridge, (*own, "9/9")), "bridge")
     assert world.responder.sent == [("bridge", NotHeld(bridge, ("9/9",)))]
+
+
+def test_the_span_of_an_event_says_how_many_deliveries_were_made_or_what_failed(settings):
+    with Collector() as collector:
+        traced = evolve(settings, tracing=TracingSettings(endpoint=collector.url))
+        world = World(traced)
+        ordered = Options(ordered=True)
+        world.hooks(hook("h1", "a"), hook("h2", "a"), hook("h3", "a", options=ordered))
+        world.publish(order("a"), order("another"))
+        odd = RawEvent(3, "shop", "order", b"[]", "application/json", None)
+        world.responder.receiveMsg_EventBatch(EventBatch(2, 1, (odd,)), "bridge")
+        world.responder.closing.close()
+    made, none, failed = sorted(collector.spans, key=lambda span: span.began)
+    assert {span.attributes["callboard.module"] for span in collector.spans} == {MODULE}
+    assert [span.attributes["callboard.deliveries"] for span in (made, none)] == [3, 0]
+    assert "callboard.deliveries" not in failed.attributes
+    assert (made.reason, failed.reason) == ("", "PoisonEvent")
+
+
+def test_a_turn_of_slices_ends_after_twenty_milliseconds_or_one_slice(world, monkeypatch):
+    world.hooks(*(hook(f"a{n}", "a") for n in range(1_000)))
+    world.publish(order("a"))
+    looks = itertools.count()
+    monkeypatch.setattr(time, "monotonic", lambda: next(looks) / 1000)
+    turns = []
+    while len(world.delivered) < 1_000:
+        world.pass_time()
+        batches = world.take()
+        turns.append(sum(len(sent(batch)) for _path, batch in batches))
+        for path, batch in batches:
+            world.settle(path, batch)
+    assert len(turns) >= 10, "each look at the clock takes a millisecond, and a slice 100 at most"
+    assert max(turns) < 120

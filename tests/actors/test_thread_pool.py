@@ -29,10 +29,12 @@ def test_no_more_threads_are_awake_than_look_for_work():
         go_on.wait(PATIENCE_S)
         done.release()
 
-    pool = ThreadPool(LOOKING + 3, work, "test")
+    pool = ThreadPool(LOOKING + 3, work, "awake")
     pool.waits()  # This thread is none of its own.
     for number in range(20):
         pool.add(number)
+    begun = [one for one in threading.enumerate() if one.name.startswith("awake-")]
+    assert len(begun) == LOOKING
     go_on.set()
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(20))
     assert len(awake) <= LOOKING

@@ -56,6 +56,17 @@ def test_the_object_for_programs_has_all_members():
     }
 
 
+def test_json_is_shown_over_several_lines_in_its_own_characters():
+    body = '{"a": ["\u00e9"]}'.encode()
+    assert [line[4:] for line in lines(arrival(body))][1:] == [
+        "{",
+        '  "a": [',
+        '    "\u00e9"',
+        "  ]",
+        "}",
+    ]
+
+
 SEEN = datetime(2026, 3, 1, 9, 8, 7, 654_321).timestamp()
 
 

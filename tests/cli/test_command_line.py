@@ -1,6 +1,8 @@
 """The group of all commands."""
 
+import json
 import os
+from importlib.metadata import version
 
 import pytest
 from click.testing import CliRunner
@@ -85,3 +87,26 @@ def test_settings_are_options_of_each_command_and_listed_where_they_are_the_subj
     listed = CliRunner().invoke(main, [*command, "--help"], prog_name="callboard").output
     assert ("--couchdb-timeout-ms" in listed) is shown
     assert "--config" in listed
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+@pytest.mark.parametrize("command", [[], ["hooks"], ["doctor"]])
+def test_help_is_shown_for_both_of_its_options(option, command):
+    ran = CliRunner().invoke(main, [*command, option])
+    assert (ran.exit_code, ran.output.startswith("Usage: ")) == (0, True)
+
+
+@pytest.mark.parametrize("option", ["-V", "--version"])
+def test_the_version_is_that_of_the_package(option):
+    ran = CliRunner().invoke(main, [option])
+    assert (ran.exit_code, ran.output) == (0, f"callboard, version {version('callboard')}\n")
+
+
+def test_the_doctor_finds_a_wrong_configuration_where_others_refuse_it(tmp_path):
+    file = tmp_path / "callboard.toml"
+    file.write_text("[amqp]\nurl = 5\n")
+    environment = {"CALLBOARD_CONFIG": str(file), "CALLBOARD_DATA_DIR": str(tmp_path)}
+    ran = CliRunner().invoke(main, ["doctor", "--json"], env=environment)
+    found = {one["name"]: one["result"] for one in json.loads(ran.stdout)}
+    assert (ran.exit_code, found["configuration"]) == (1, "problem")
+    assert CliRunner().invoke(main, ["status"], env=environment).exit_code == 2

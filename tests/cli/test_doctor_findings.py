@@ -609,6 +609,8 @@ def test_order_needs_one_node_at_a_time(hooks, nodes, result, what):
     mend = "set amqp.single_active_consumer on all nodes (docs/nodes.md)"
     assert found == Finding("order", result, what, mend if result == WARNING else "")
     assert system.ordered_hooks(node("top", children=[])) == 0
+    queue = evolve(node("retry_queue"), path="deliveries/retry_queue", stats={"ordered_hooks": 3})
+    assert system.ordered_hooks(node("top", children=[queue, node("other")])) == 3
 
 
 def test_versions_and_settings(settings):

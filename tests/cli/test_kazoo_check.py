@@ -96,6 +96,8 @@ def test_the_setting_that_keeps_a_hook_is_named_and_works(put, check):
     assert "secret" not in json.dumps(one)
     allowed = check("--json", CALLBOARD_DELIVERY_URL_CREDENTIALS="true")
     assert json.loads(allowed)["differences"] == []
+    assert json.loads(allowed).keys() == {"hooks", "differences", "permitted", "notes"}
+    assert json.loads(allowed)["hooks"] == 1
     (permitted,) = json.loads(allowed)["permitted"]
     assert (permitted["kind"], permitted["keep"]) == ("credentials", "none")
 

@@ -1,4 +1,5 @@
 import io
+import json
 
 import attrs
 import pytest
@@ -169,6 +170,17 @@ def test_without_a_system(command, tmp_path):
     ran = CliRunner().invoke(main, command, env=environment)
     assert ran.exit_code == 1
     assert "no system is running" in ran.output
+
+
+def test_the_status_without_a_system(tmp_path):
+    environment = {"CALLBOARD_CONFIG": "/dev/null", "CALLBOARD_DATA_DIR": str(tmp_path)}
+    ran = CliRunner().invoke(main, ["status"], env=environment)
+    assert (ran.exit_code, ran.stdout.split()) == (1, ["not", "running", "on", str(tmp_path)])
+    ran = CliRunner().invoke(main, ["status", "--json"], env=environment)
+    assert (ran.exit_code, json.loads(ran.stdout)) == (
+        1,
+        {"running": False, "data_dir": str(tmp_path)},
+    )
 
 
 def test_on_a_narrow_terminal_the_tree_is_below_the_figures():

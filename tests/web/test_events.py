@@ -65,6 +65,12 @@ def test_kinds_are_paged(api):
     first = api.call("GET", f"{KINDS}?page_size=2").json()
     second = api.call("GET", f"{KINDS}?page_size=50&start_key={first['next_start_key']}").json()
     assert [k["id"] for k in first["data"] + second["data"]] == whole
+    ascending, key = [], ""
+    while key is not None:
+        page = api.call("GET", f"{KINDS}?ascending=true&page_size=1{key}").json()
+        ascending += [kind["id"] for kind in page["data"]]
+        key = f"&start_key={page['next_start_key']}" if "next_start_key" in page else None
+    assert ascending == whole[::-1]
 
 
 def test_samples_are_listed_and_filtered(api):

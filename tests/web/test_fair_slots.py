@@ -109,6 +109,30 @@ def test_who_stops_waiting_keeps_no_slot(granted):
     asyncio.run(run())
 
 
+def test_a_client_is_remembered_while_it_has_a_slot_or_waits_and_no_longer():
+    async def run():
+        slots = FairSlots(4)
+        assert slots.take_now("a", 3)
+        assert slots.take_now("a", 3)
+        slots.give_back("a")
+        assert not slots.at_limit("a"), "it may have three"
+        line = Line(total=1, most=3)
+        line.slots.take_now("x", 1)
+        waits = [line.ask("b"), line.ask("b")]
+        await line.settled()
+        waits[0].cancel()
+        await line.settled()
+        line.slots.give_back("x")
+        await line.settled()
+        assert not line.slots.at_limit("b"), "it may have three"
+        slots.give_back("a")
+        line.slots.give_back("b")
+        for each in (slots, line.slots):
+            assert not any(held for held in vars(each).values() if isinstance(held, dict))
+
+    asyncio.run(run())
+
+
 def test_there_are_threads_beside_those_of_slots(api):
     """So that requests without a slot, as for health, find one while all slots are taken."""
 

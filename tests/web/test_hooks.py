@@ -336,6 +336,8 @@ def test_a_hook_that_is_refused_today_can_be_disabled_and_not_enabled(api, refus
     assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", {"enabled": True})))
     wrong = {"enabled": False, "uri": "http://127.0.0.2/"}
     assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", wrong))) == ["uri"]
+    nested = {"enabled": False, "custom_data": {"a": 5}}
+    assert list(problems(api.call("PATCH", f"{HOOKS}/{id}", nested))) == ["custom_data.a"]
     assert api.store.get("webhooks", id)["enabled"] is False
 
 

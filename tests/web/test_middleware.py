@@ -5,7 +5,12 @@ import json
 
 import pytest
 
+from callboard.actors.api.backend import node_facts
+from callboard.config.settings import Settings
+from callboard.web.access.state import new_id
+from callboard.web.envelopes.middleware import EnvelopeMiddleware
 from support.api import CHILD, PARENT, Api
+from support.patience import patient
 
 
 @pytest.fixture
@@ -153,3 +158,48 @@ def test_a_slash_at_the_end_keeps_method_and_body(api):
 def test_another_method_is_told_all_that_there_are(api, method, path, allowed):
     answer = api.call(method, path)
     assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+
+
+def test_an_id_of_a_request_has_128_bits_in_hexadecimal_digits():
+    assert {len(new_id()) for _id in range(100)} == {32}
+    assert len({new_id() for _id in range(100)}) == 100
+
+
+def head_of(app):
+    """The messages of the response to HEAD."""
+
+    async def talk():
+        sent = []
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "method": "HEAD", "path": "/v2", "headers": []}
+        middleware = EnvelopeMiddleware(app, node_facts(Settings()), 1000)
+        await asyncio.wait_for(middleware(scope, receive, send), patient(5))
+        return sent
+
+    return asyncio.run(talk())
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_a_body_without_an_end_ends_with_its_head_and_another_s_response_is_finished(endless):
+    finished = []
+
+    async def app(scope, _receive, send):
+        assert scope["method"] == "GET"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while endless:
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+            await asyncio.sleep(0)
+        await send({"type": "http.response.body", "body": b"x"})
+        await asyncio.sleep(0)
+        finished.append(True)
+
+    start, body = head_of(app)
+    assert start["status"] == 200
+    assert (body["body"], body["more_body"]) == (b"", False)
+    assert finished == ([] if endless else [True])

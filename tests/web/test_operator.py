@@ -62,6 +62,15 @@ def test_hooks_of_all_accounts_are_found(api, size, ascending):
     assert api.call("GET", f"{HOOKS}/none").status_code == 404
 
 
+def test_a_search_finds_no_text_in_what_a_hook_lacks(api):
+    bare = {"_id": "h", "pvt_type": "webhook", "pvt_account_id": PARENT, "uri": "https://a.b/"}
+    api.store.save("webhooks", bare)
+    api.store.save("webhooks", {k: v for k, v in bare.items() if k != "uri"} | {"_id": "g"})
+    assert [hook["id"] for hook in api.data("GET", HOOKS)] == ["h", "g"]
+    assert [hook["id"] for hook in api.data("GET", f"{HOOKS}?text=a.b")] == ["h"]
+    assert api.data("GET", f"{HOOKS}?text=x") == api.data("GET", f"{HOOKS}?uri=x") == []
+
+
 def test_hooks_are_searched_sorted_and_counted(api):
     made = {
         name: api.add_hook(account, name=name, uri=f"https://{name}.example/", hook=event)["id"]

@@ -136,6 +136,7 @@ def test_replays_are_stopped_and_bounded(api, held):
     runs = [f"{path}/{api.data('PUT', path, {})['id']}" for path in others]
     refused = api.call("PUT", last, {})
     assert (refused.status_code, refused.json()["message"]) == (503, "too_many_replays")
+    assert refused.headers["retry-after"] == "10"
     for run in runs:
         api.data("DELETE", run)
     held.set()

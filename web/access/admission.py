@@ -128,8 +128,6 @@ class Admission:
 
     def refused(self, request: Request, error: ApiError) -> None:
         """Count a refusal because of a limit, for the log, and report that of a quota."""
-        if not (error.is_limit or error.quota):
-            return
         account = self.tokens.account_of(_token(request))
         if error.is_limit:
             self.refusals.count(error.message, account or self._address(request))
@@ -142,7 +140,7 @@ class Admission:
         account_id = self.tokens.account_of(token)
         if account_id is not None:
             return ("account", account_id), self.quotas.known(account_id).requests, account_id
-        if token and hmac.compare_digest(token.encode(errors="replace"), self.admin_token.encode()):
+        if token and hmac.compare_digest(token.encode(), self.admin_token.encode()):
             match request.scope["path"].split("/"):
                 case ["", "v2", "accounts", id, *_]:
                     return ("for", id), self.quotas.known(id).requests, id

@@ -9,7 +9,8 @@ import pytest
 from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
-from callboard.actors.messages.paths import ATTEMPT_LOG
+from callboard.actors.messages.operational import EventsReported, ReportEvents
+from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
@@ -79,6 +80,7 @@ def test_a_batch_that_arrives_again_is_confirmed_again_and_stored_once(log):
 
 
 @pytest.mark.parametrize("away_s", [1.0, 60.0, 3600.0])
+@pytest.mark.logs("store_unavailable")
 def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     log.store.away = True
     log.send(1, attempt(), letter())
@@ -91,6 +93,7 @@ def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
 
 
+@pytest.mark.logs("dead_letter_refused")
 def test_a_refused_dead_letter_holds_up_no_other(log):
     log.store.refuse = lambda document: "too large" if document["_id"] == "l1" else None
     log.send(1, letter(1), letter(2))
@@ -101,6 +104,7 @@ def test_a_refused_dead_letter_holds_up_no_other(log):
     assert (database, document) == letter(1)
 
 
+@pytest.mark.logs("dead_letters_refused")
 def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_dropped(log):
     save_many, written, refused = log.store.save_many, [], {"l2"}
 
@@ -121,6 +125,7 @@ def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_d
     assert len(log.store.all(DEAD_LETTERS)) == 4
 
 
+@pytest.mark.logs("attempts_refused")
 def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
     save_many = log.store.save_many
 
@@ -140,6 +145,33 @@ def test_attempts_that_are_refused_together_are_dropped_and_counted(log):
         "account/no",
         "illegal_database_name",
     )
+
+
+def test_dead_letters_wait_for_their_events_and_those_after_them_for_nothing_else(log):
+    listener = log.world.peer(HOOK_LISTENER)
+    log.world.tell_peers(log.actor, log.deliverer, listener)
+    exhausted = {"kind": "delivery", "pvt_account_id": "a", "hook_event": "shop"}
+
+    def reported(within_s):
+        log.world.pass_time(within_s)
+        found = listener.take(ReportEvents)
+        return [r.number for r in found], [
+            e.data["dead_letter_id"] for r in found for e in r.events
+        ]
+
+    log.send(1, (DEAD_LETTERS, {"_id": "l1", **exhausted}))
+    (first,), ids = reported(1)
+    assert ids == ["l1"]
+    (again,), ids = reported(5)
+    assert ids == ["l1"], "it is repeated after five seconds"
+    log.send(2, (DEAD_LETTERS, {"_id": "l2", **exhausted}))
+    listener.say(log.actor, EventsReported(first))
+    assert reported(1) == ([], []), "an earlier number"
+    listener.say(log.actor, EventsReported(again))
+    (number,), ids = reported(0.1)
+    assert ids == ["l2"]
+    listener.say(log.actor, EventsReported(number))
+    assert reported(60) == ([], [])
 
 
 def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):

@@ -57,8 +57,8 @@ class System:
         changes = difference(self, read_declarations(tomllib.loads(text)), folder, prune=prune)
         return changes, carry_out(self, changes, lambda _count: None)
 
-    def export(self, *accounts):
-        return "".join(exported(self, accounts, lambda _count: None))
+    def export(self, *accounts, step=lambda _count: None):
+        return "".join(exported(self, accounts, step))
 
     def hook(self, id):
         return self.store.get("webhooks", id)
@@ -100,6 +100,15 @@ def test_what_is_imported_is_exported_as_the_same_file(system):
     put, removed = system.in_table()
     assert (len(put), removed) == (MANY, [])
     assert system.cache.take(FlushFailures) == []
+
+
+def test_an_export_tells_how_many_hooks_it_has_read(system):
+    system.apply("".join(hook(f"h{n}", account) for n, account in enumerate("aab")))
+    read = []
+    assert system.export("a", step=read.append).count("[[hooks]]") == 2
+    assert sum(read) == 2
+    system.export(step=read.append)
+    assert sum(read) == 2 + 3
 
 
 def test_changes_are_announced_and_in_effect(system, servers):
@@ -162,6 +171,7 @@ def test_a_hook_that_was_disabled_for_its_failures_stays_disabled(system):
     assert "pvt_disabled_message" not in system.hook("h1")
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_secrets_come_by_reference_and_are_exported_by_it(system, tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", SECRET)
     (tmp_path / "two.txt").write_text(SECRET.replace("AAAA", "BBBB") + "\n")
@@ -220,6 +230,7 @@ def test_what_is_refused_does_not_hold_up_the_others(system):
     assert "taken" in again.refused["h5"]
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_a_request_that_comes_twice_is_carried_out_once(system, tmp_path, monkeypatch):
     """Its reply was lost, because the actor was restarted: 500 of 100,000 hooks were refused."""
     monkeypatch.setenv("SHOP_SECRET", SECRET)
@@ -236,6 +247,7 @@ def test_a_request_that_comes_twice_is_carried_out_once(system, tmp_path, monkey
     assert {id: system.hook(id) for id in before} == before
 
 
+@pytest.mark.logs("secrets_key_made")
 def test_other_clients_see_no_secrets(system, tmp_path, monkeypatch):
     monkeypatch.setenv("SHOP_SECRET", SECRET)
     system.apply(hook("h1", more='secrets = ["env:SHOP_SECRET"]\n'), tmp_path)

@@ -23,6 +23,7 @@ from callboard.actors.messages import (
     Reconcile,
     RefreshHooks,
 )
+from callboard.actors.messages.operational import EndpointsDown
 from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LISTENER, RETRY_QUEUE
 from callboard.config.settings import AmqpSettings, DeliverySettings, Settings
 from callboard.config.time_limits import hold_s
@@ -427,6 +428,34 @@ def test_a_circuit_is_closed_at_once_on_demand(deliveries):
     client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint))
     deliveries.world.pass_time(0.1)
     assert client.take(admin.CircuitClosed) == [admin.CircuitClosed(False)]
+
+
+def test_endpoints_that_are_down_are_reported_at_once_then_every_half_minute(deliveries):
+    deliveries.outcome = ClientError("timeout")
+    failing = [delivery(f"d{number}", f"h{number}") for number in range(10)]
+    deliveries.give("1/0", t5=tuple(failing))
+    deliveries.world.pass_time(1)
+
+    def reports():
+        return [
+            [(one.endpoint, one.accounts) for one in report.down]
+            for report in deliveries.listener.take(EndpointsDown)
+        ]
+
+    down = [("https://x.example:443", ("a" * 32,))]
+    assert reports() == [down]
+    deliveries.world.pass_time(28)
+    assert reports() == []
+    deliveries.world.pass_time(2)
+    assert reports() == [down]
+    deliveries.listener.restart()
+    deliveries.world.tell_peers(deliveries.actor, *deliveries.peers)
+    deliveries.world.pass_time(2)
+    assert reports() == [down], "a new listener knows nothing"
+    client = deliveries.world.peer("client")
+    client.say(deliveries.actor, admin.CloseCircuit("https://x.example:443"))
+    deliveries.world.pass_time(60)
+    assert reports() == [[]], "that there are none more is reported once"
 
 
 def test_the_metrics_show_what_becomes_of_the_deliveries_that_are_here(deliveries):

@@ -117,6 +117,7 @@ def lives(world, servers, settings):
     return Lives(world, servers, settings)
 
 
+@pytest.mark.logs("messages_wait")
 def test_one_that_kills_the_process_is_given_up_and_the_others_are_delivered(lives):
     lives.deadly = lives.kill
     while not lives.live():
@@ -130,6 +131,7 @@ def test_one_that_kills_the_process_is_given_up_and_the_others_are_delivered(liv
 
 
 @pytest.mark.parametrize("at", ["sent", "concluded", "begun"])
+@pytest.mark.logs("actor_crashed", "messages_wait")
 def test_one_over_which_an_exception_ends_the_process_is_given_up(lives, monkeypatch, at):
     def raises(made):
         raise RuntimeError("a hole")
@@ -154,6 +156,7 @@ def test_one_over_which_an_exception_ends_the_process_is_given_up(lives, monkeyp
     lives.world.crashes.clear()
 
 
+@pytest.mark.logs("actor_crashed", "messages_wait")
 def test_one_that_cannot_even_be_recorded_loses_its_payload(lives, monkeypatch):
     lives.deadly = lives.kill
     whole = recording.dead_letter
@@ -171,6 +174,7 @@ def test_one_that_cannot_even_be_recorded_loses_its_payload(lives, monkeypatch):
     lives.world.crashes.clear()
 
 
+@pytest.mark.logs("messages_wait")
 def test_deaths_from_outside_blame_no_delivery(lives):
     """Each life is killed while all that were left are under way."""
     for _life in range(12):
@@ -181,6 +185,7 @@ def test_deaths_from_outside_blame_no_delivery(lives):
     assert lives.left == 0
 
 
+@pytest.mark.logs("messages_wait")
 def test_suspects_of_one_death_are_sent_together(lives):
     """Those that were in flight; one after the other, slow requests would take too long."""
     for _life in range(2):
@@ -191,6 +196,7 @@ def test_suspects_of_one_death_are_sent_together(lives):
     assert lives.left == 0
 
 
+@pytest.mark.logs("messages_wait")
 def test_two_deaths_within_ten_seconds_make_the_next_process_wait(lives):
     lives.deadly = lives.kill
     assert not lives.live()
@@ -203,6 +209,7 @@ def test_two_deaths_within_ten_seconds_make_the_next_process_wait(lives):
     assert (lives.left, lives.letters) == (0, [])
 
 
+@pytest.mark.logs("messages_wait")
 def test_one_that_was_given_up_is_suspected_no_longer(lives):
     lives.deadly = lives.kill
     while not lives.live():

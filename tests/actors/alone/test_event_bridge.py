@@ -190,6 +190,7 @@ def test_the_successor_of_a_killed_bridge_takes_all_that_was_unsettled(bridge):
     assert bridge.left == []
 
 
+@pytest.mark.logs("broker_down")
 def test_a_lost_connection_voids_what_came_by_it(bridge):
     bridge.publish(b"1")
     [(batch, events)] = bridge.batches()
@@ -204,6 +205,7 @@ def test_a_lost_connection_voids_what_came_by_it(bridge):
     assert bridge.left == []
 
 
+@pytest.mark.logs("event_set_aside")
 def test_an_event_that_cannot_be_read_is_quarantined_once(bridge):
     bridge.publish(b"1")
     [(batch, [tag])] = bridge.batches()
@@ -241,6 +243,7 @@ def test_large_events_go_in_several_batches(bridge):
     assert bridge.left == []
 
 
+@pytest.mark.logs("messages_overdue")
 def test_an_event_that_is_not_settled_returns_to_the_broker_in_time(bridge):
     bridge.publish(b"1")
     [(batch, events)] = bridge.batches()
@@ -313,6 +316,7 @@ def test_the_log_says_which_event_was_quarantined_and_why():
         }
 
 
+@pytest.mark.logs("broker_down")
 def test_batches_say_from_which_one_on_the_broker_has_not_redelivered(bridge):
     """A responder drops the batches of a lost connection."""
     bridge.publish(b"1")

@@ -188,6 +188,7 @@ def test_what_no_node_has_confirmed_is_sent_again(caches, world, servers):
     assert world.logged == []
 
 
+@pytest.mark.logs("failures_unreadable")
 def test_a_message_of_something_else_is_acknowledged_and_changes_nothing(cache, world, servers):
     servers.broker.publish(EXCHANGE, "", b"nonsense", Properties())
     world.pass_time(1)
@@ -295,6 +296,7 @@ def test_a_switch_is_seen_without_a_restart(disabling):
     assert len(it.seen(often(it))) == 1
 
 
+@pytest.mark.logs("store_unavailable")
 def test_it_waits_for_the_store_and_asks_again_after_five_seconds(disabling):
     it = disabling()
     it.store.away = True
@@ -320,6 +322,7 @@ def test_too_many_recent_failures_disable_a_hook(disabling, world):
     assert figures.counters["callboard_hooks_disabled_total", ()] == 1
 
 
+@pytest.mark.logs("store_unavailable")
 def test_without_the_store_or_the_listener_nothing_is_disabled(disabling, world):
     it = disabling()
     world.pass_time(2)

@@ -140,6 +140,8 @@ def node(world, servers, settings):
     world.deliver(top, GetTree(), owner.address)
     world.pass_time(1)
     (found,) = owner.take(TreeNode)
+    assert [line["event"] for line in world.logged] == ["event_set_aside"]
+    world.logged.clear()
     actors = [world.actor(address) for address in world.actors_but(Supervisor)]
     by_path = {actor.path: actor for actor in actors if isinstance(actor, SupervisedActor)}
     return found, by_path

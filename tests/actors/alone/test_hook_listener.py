@@ -146,6 +146,7 @@ def test_a_change_on_the_bus_reaches_the_table(hooks):
     assert set(map(tuple, hooks.changes())) == {("h0001",)}
 
 
+@pytest.mark.logs("hooks_not_compared", "store_unavailable")
 def test_while_the_store_is_away_a_change_waits(hooks):
     hooks.start()
     hooks.load_all()
@@ -170,6 +171,7 @@ def test_while_the_store_is_away_a_load_waits(hooks):
     assert hooks.load_all() == ["h0001"]
 
 
+@pytest.mark.logs("broker_down")
 def test_a_load_that_began_before_the_connection_was_lost_begins_again(hooks):
     """A change may have come meanwhile, of a page that was sent before."""
     hooks.save(1)
@@ -180,6 +182,7 @@ def test_a_load_that_began_before_the_connection_was_lost_begins_again(hooks):
     assert first[0].stream < hooks.loads()[0].stream
 
 
+@pytest.mark.logs("broker_down")
 def test_readers_forget_what_they_know_after_each_connection_and_each_sleep(hooks):
     hooks.start()
     readers = [hooks.world.peer(path) for path in (DISABLER, "responders/shop", RETRY_QUEUE)]
@@ -218,7 +221,15 @@ def miss_message(hooks):
     hooks.world.pass_time(12)
 
 
-@pytest.mark.parametrize("miss", [miss_connection, miss_sleep, miss_message])
+@pytest.mark.logs("hook_changes_missed")
+@pytest.mark.parametrize(
+    "miss",
+    [
+        pytest.param(miss_connection, marks=pytest.mark.logs("broker_down")),
+        miss_sleep,
+        miss_message,
+    ],
+)
 def test_what_the_bus_did_not_bring_is_found_in_the_store(hooks, miss):
     """A load reads all hooks; this reads what has changed."""
     hooks.save(2, 3)
@@ -240,6 +251,7 @@ def test_what_the_bus_brought_is_not_read_again(hooks):
     assert hooks.actor.actor.stats()["missed"] == 0
 
 
+@pytest.mark.logs("hook_changes_missed")
 def test_a_missed_removal_is_found_too(hooks):
     hooks.save(1, 2)
     hooks.start()
@@ -255,6 +267,7 @@ def test_a_missed_removal_is_found_too(hooks):
     assert hooks.load_all() == []
 
 
+@pytest.mark.logs("hook_changes_missed", "hooks_not_compared")
 def test_an_actor_that_slept_is_answered_once_all_is_in_effect(hooks):
     hooks.start()
     hooks.load_all()
@@ -316,6 +329,10 @@ def test_a_change_is_told_whatever_becomes_of_the_connection(hooks, silent_s, re
     hooks.broker.stop(5)
     hooks.world.pass_time(20)
     assert len(published(hooks)) == told, "what is confirmed is not told again"
+    events = {line["event"] for line in hooks.world.logged}
+    unconfirmed = {"change_not_published"} if silent_s < 0.01 and not restarted else set()
+    assert events == {"broker_down"} | unconfirmed
+    hooks.world.logged.clear()
 
 
 @pytest.mark.parametrize("answered", [True, False])
@@ -340,7 +357,15 @@ def test_the_clock_may_be_set_back_between_two_lives(hooks):
     assert hooks.loads()[0].stream > before[0].stream
 
 
-@pytest.mark.parametrize("fields", [{"uri": 5}, {"hook": None}, {"retries": "x"}, {"enabled": []}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"uri": 5}, marks=pytest.mark.logs("hook_skipped")),
+        pytest.param({"hook": None}, marks=pytest.mark.logs("hook_skipped")),
+        {"retries": "x"},
+        {"enabled": []},
+    ],
+)
 def test_a_document_of_any_shape_holds_up_no_other(hooks, fields):
     hooks.save(1, **fields)
     hooks.save(2)
@@ -366,6 +391,9 @@ def test_beside_kazoo_no_hook_is_disabled_unless_asked(
     (stored,) = servers.store.all("webhooks")
     assert stored["enabled"] is enabled
     assert ("pvt_disabled_message" in stored) is not enabled
+    events = [line["event"] for line in world.logged]
+    assert events == ["hook_would_be_disabled" if enabled else "hook_disabled"]
+    world.logged.clear()
 
 
 def test_hooks_that_another_actor_saved_are_put_into_the_table_together(hooks):
@@ -532,6 +560,7 @@ def test_the_endpoints_of_a_deliverer_that_is_silent_for_two_minutes_are_up(hook
     assert published() == [("endpoint.up", "a"), ("endpoint.up", "b")]
 
 
+@pytest.mark.logs("broker_down")
 def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
     hooks.save(1, 2)
     hooks.start()
@@ -560,7 +589,12 @@ def test_changes_of_this_node_are_in_effect_although_the_bus_is_away(hooks):
 
 @pytest.mark.parametrize(
     ("enabled", "name", "refused"),
-    [(True, "other", True), (True, "n", False), (False, "other", False), (False, "n", False)],
+    [
+        pytest.param(True, "other", True, marks=pytest.mark.logs("hook_skipped")),
+        pytest.param(True, "n", False, marks=pytest.mark.logs("hook_skipped")),
+        (False, "other", False),
+        (False, "n", False),
+    ],
 )
 def test_an_edit_that_changes_an_enabled_hook_must_let_it_fire(hooks, enabled, name, refused):
     hooks.save(1, http_verb="brew", enabled=enabled)

@@ -75,14 +75,14 @@ def test_counts_go_on_over_restarts(it):
 
 
 def test_the_restarts_of_the_tree_are_counted(it):
-    def tree(status, restarts):
-        child = TreeNode(
-            EVENT_BRIDGE, EVENT_BRIDGE, "EventBridge", "", status, 1, 1.0, restarts, {}
-        )
+    def see(*children):
         it.user.say(
-            it.actor, TreeNode("callboard", "", "S", "", "running", 1, 1.0, 0, {}, (child,))
+            it.actor, TreeNode("callboard", "", "S", "", "running", 1, 1.0, 0, {}, children)
         )
         it.world.pass_time(0.1)
+
+    def tree(status, restarts):
+        see(TreeNode(EVENT_BRIDGE, EVENT_BRIDGE, "EventBridge", "", status, 1, 1.0, restarts, {}))
 
     def of_bridge(name):
         return [value for labels, value in it.samples(name) if EVENT_BRIDGE in labels.values()]
@@ -92,6 +92,9 @@ def test_the_restarts_of_the_tree_are_counted(it):
     tree("restarting", 3)
     assert of_bridge("callboard_child_up") == [0]
     assert of_bridge("callboard_child_restarts_total") == [3]
+    tree("running", 3)
+    see()
+    assert of_bridge("callboard_child_up") == [0], "it is gone"
 
 
 def test_endpoints_are_shown_while_their_deliverer_is_up(it):

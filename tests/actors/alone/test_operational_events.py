@@ -141,6 +141,7 @@ def test_an_exhausted_delivery_fires_the_accounts_hook_and_the_operators(node, w
     assert (data["hook_id"], data["reason"], data["tries"]) == ("broken", "status 500", 1)
 
 
+@pytest.mark.logs("broker_down", "hook_disabled", "messages_overdue")
 def test_failures_of_hooks_on_callboard_make_no_further_events(node, world):
     """Each would report the other's failures to the other, for ever."""
     node.hook("broken", "shop", fate=lambda: Response(500))
@@ -167,6 +168,7 @@ def test_failures_of_hooks_on_callboard_make_no_further_events(node, world):
     assert len(types) == len([1 for name in ("one", "two") for _event in node.events(name)])
 
 
+@pytest.mark.logs("hook_disabled")
 def test_a_hook_is_failing_before_it_is_disabled(node, world):
     node.hook("broken", "shop", fate=lambda: Response(500))
     node.hook("mine", "callboard")
@@ -216,6 +218,7 @@ def test_an_endpoint_is_down_once_and_up_again(node, world):
         assert node.events("there", type) == []
 
 
+@pytest.mark.logs("broker_blocked", "child_ended")
 def test_a_dead_node_reports_after_its_restart(node, world, servers):
     """The fact was on disk as it died, and the broker away."""
     node.hook("broken", "shop", fate=lambda: Response(500))
@@ -332,6 +335,7 @@ def test_another_nodes_failures_are_reported_there(world, disabler):
     assert fail(world, disabler, 3, hook="own") == []
 
 
+@pytest.mark.logs("store_unavailable")
 def test_while_the_store_is_away_the_report_waits(world, servers, disabler):
     fail(world, disabler, 1)
     servers.store.away = True

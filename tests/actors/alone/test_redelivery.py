@@ -3,6 +3,8 @@
 What `Redelivery` publishes is taken from the broker's queues, as the retry queue would receive it.
 """
 
+from contextlib import closing
+
 import pytest
 from attrs import evolve
 
@@ -12,11 +14,12 @@ from callboard.actors.operations.redelivery import Redelivery
 from callboard.adapters.broker.protocol import Queue, Topology
 from callboard.adapters.broker.publications import Publication, set_aside
 from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.waiting_index import WaitingIndex
 from callboard.config.settings import AmqpSettings, AttemptsSettings, DeadLettersSettings
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.dead_letters import dead_letter
 from callboard.webhooks.hooks.hook import new_hook
-from callboard.webhooks.retries.retry_message import from_json
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json
 from callboard.webhooks.values.kazoo_names import modb
 
 LETTERS, HOOKS = "callboard_dead_letters", "webhooks"
@@ -147,6 +150,7 @@ def test_later_ones_are_looked_for_every_five_seconds(it, world):
     assert it.actor.actor.stats()["set_aside"] == 0
 
 
+@pytest.mark.logs("dead_letters_not_purged", "dead_letters_wait")
 def test_they_wait_while_the_store_is_away(it, world):
     it.quarantine(3)
     it.store.away = True
@@ -157,6 +161,7 @@ def test_they_wait_while_the_store_is_away(it, world):
     assert len(it.store.all(LETTERS)) == 3
 
 
+@pytest.mark.logs("dead_letter_refused")
 def test_one_that_the_store_refuses_is_kept_in_a_file_and_holds_up_no_other(it, world):
     it.quarantine(3)
     it.store.refuse = lambda letter: "too large" if letter["routing_key"] == "order.1" else None
@@ -202,7 +207,11 @@ def test_many_are_deleted_in_turns_of_a_second_and_then_every_ten_minutes(it, wo
 @pytest.mark.parametrize(
     ("settings_", "left"),
     [
-        ({"attempts": AttemptsSettings(keep_days=30)}, ["new"]),
+        pytest.param(
+            {"attempts": AttemptsSettings(keep_days=30)},
+            ["new"],
+            marks=pytest.mark.logs("attempts_not_purged"),
+        ),
         ({}, ["new", "old"]),
         (
             {
@@ -213,6 +222,7 @@ def test_many_are_deleted_in_turns_of_a_second_and_then_every_ten_minutes(it, wo
         ),
     ],
 )
+@pytest.mark.logs("dead_letters_not_purged")
 def test_old_attempts_are_deleted_but_beside_kazoos_application(it, world, settings_, left):
     now = it.now_s + GREGORIAN_S
     database = modb("b2" * 16, it.now_s - 30 * DAY_S)
@@ -337,6 +347,7 @@ def test_what_has_no_hook_to_be_sent_to_stays_with_the_reason(it, fields, reason
     assert it.published(DUE) == []
 
 
+@pytest.mark.logs("broker_down")
 def test_without_the_broker_nothing_is_deleted(it, world):
     it.hook()
     ids = it.of_deliveries("d1")
@@ -360,6 +371,7 @@ def test_a_dead_letter_that_cannot_be_deleted_is_said_to_be_published(it):
     assert answer.refused == ((ids[0], problem),)
 
 
+@pytest.mark.logs("dead_letters_not_purged")
 def test_while_the_store_is_away_requests_are_refused(it):
     ids = it.of_deliveries("d1")
     it.start()
@@ -396,3 +408,44 @@ def test_stored_attempts_of_a_hook_are_shown_and_replayed(it):
     assert (retry.delivery.hook_id, retry.delivery.body) == (HOOK, b"n=1")
     assert retry.attempts_made == 0
     assert it.actor.actor.stats()["replayed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"enabled": False}, f"hook {HOOK} is disabled"),
+        ({"pvt_deleted": True}, f"there is no hook {HOOK}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "request_", [admin.ReplayAttempts(HOOK, ("202611/x",), "run"), admin.RetryWaiting(HOOK)]
+)
+def test_nothing_is_repeated_for_a_hook_that_takes_nothing(it, fields, reason, request_):
+    it.hook(**fields)
+    it.start()
+    assert it.refused(request_) == reason
+    assert it.published(DUE) == []
+
+
+# Deliveries that wait
+
+
+def test_deliveries_that_wait_are_listed_and_sent_early(it):
+    it.hook()
+    due_ms = (it.now_s + 3600) * 1000
+    retry = RetryMessage(delivery("d1"), 2, due_ms, deferrals=4)
+    with closing(WaitingIndex(it.settings.data.dir / "waiting.sqlite3", 1_000_000)) as index:
+        index.put([(retry, as_json(retry), "status 503")], it.now_s * 1000)
+    it.start()
+    listed = it.ask(admin.ListWaiting())
+    assert [(one.id, one.tries, one.due_s, one.reason) for one in listed.deliveries] == [
+        ("d1", 2, due_ms / 1000, "status 503")
+    ]
+    sent = it.ask(admin.RetryWaiting(HOOK))
+    assert (sent.sent, sent.refused, sent.more) == (("d1",), (), None)
+    (message,) = it.published(DUE)
+    copy = from_json(message.body)
+    assert (copy.attempts_made, copy.deferrals) == (2, 5)
+    assert 0 <= it.now_s - copy.due_ms / 1000 + 1 < 3
+    assert it.actor.actor.stats()["sent_early"] == 1
+    assert it.ask(admin.ListWaiting()).deliveries == ()

@@ -9,24 +9,35 @@ from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.messages import (
     Defer,
     Deferred,
+    DeliveryBatch,
     DueBatch,
+    EventDeliveries,
     Figures,
     FindHooks,
     HooksFound,
     HooksOutdated,
     HooksRefreshed,
     NotHeld,
+    OrderedFound,
     Progress,
     Reconcile,
     RefreshHooks,
+    Release,
 )
-from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE, METRICS, RETRY_QUEUE
+from callboard.actors.messages.paths import (
+    EVENT_BRIDGE,
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    METRICS,
+    RETRY_QUEUE,
+)
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
 from callboard.config.time_limits import overdue_s
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.hook import Hook
-from callboard.webhooks.retries.retry_message import RetryMessage, as_json, in_time
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json, in_time
 from support.world.world import FakePeer
 
 DUE = "callboard.events.retries"
@@ -42,16 +53,18 @@ class Table(FakePeer):
     """A hook table in which every hook may fire; it answers at once, unless it is `silent`."""
 
     silent = False
+    known, options, change = True, Options(), 0
 
     def receiveMessage(self, message, sender):
         super().receiveMessage(message, sender)
         if isinstance(message, FindHooks) and not self.silent:
             self.world.deliver(sender, self.found(message), self.address)
 
-    def found(self, message, change=0):
+    def found(self, message, change=None):
         url = "https://x.example/"
-        hooks = tuple(Hook(id, account, url, "shop") for account, id in message.keys)
-        return HooksFound(message.ask, hooks, change)
+        keys = message.keys if self.known else ()
+        hooks = tuple(Hook(id, a, url, "shop", options=self.options) for a, id in keys)
+        return HooksFound(message.ask, hooks, self.change if change is None else change)
 
 
 class Listener(FakePeer):
@@ -112,6 +125,10 @@ class Retries:
         self.world.pass_time(0.1)
 
     @property
+    def unconfirmed(self):
+        return self.actor.actor.stats()["unconfirmed"]
+
+    @property
     def left(self):
         return self.broker.messages
 
@@ -123,9 +140,9 @@ def retries(world, servers, settings):
 
 def test_a_deferral_is_confirmed_once_the_broker_has_it(retries):
     retries.defer(7, retries.message())
-    assert retries.confirmed() == []
+    assert (retries.confirmed(), retries.unconfirmed) == ([], 1)
     retries.world.pass_time(0.1)
-    assert retries.confirmed() == [7]
+    assert (retries.confirmed(), retries.unconfirmed) == ([7], 0)
     assert retries.left == 1
     [(share, items)] = retries.due()
     assert list(items.values()) == ["d1"]
@@ -152,6 +169,7 @@ def test_a_batch_whose_confirmation_was_lost_is_confirmed_again(retries):
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004])
+@pytest.mark.logs("broker_down")
 def test_no_moment_of_a_broken_connection_loses_a_deferral(retries, seconds):
     retries.defer(7, retries.message())
     retries.world.pass_time(seconds)
@@ -159,6 +177,9 @@ def test_no_moment_of_a_broken_connection_loses_a_deferral(retries, seconds):
     retries.world.pass_time(3)
     assert retries.confirmed() == [7]
     assert {id for _share, items in retries.due() for id in items.values()} == {"d1"}
+    unconfirmed = [x for x in retries.world.logged if x["event"] == "put_off_unconfirmed"]
+    assert [line["reason"] for line in unconfirmed] == ["reset by peer"] * (seconds < 0.004)
+    retries.world.logged[:] = [x for x in retries.world.logged if x not in unconfirmed]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.002, 0.004, 1.0])
@@ -230,6 +251,7 @@ def test_the_successor_of_a_killed_queue_hands_out_what_was_unsettled(retries):
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"version": 99}'])
+@pytest.mark.logs("retry_set_aside")
 def test_a_message_that_is_no_delivery_is_quarantined_and_holds_up_none(retries, body):
     retries.broker.publish("", DUE, body, Properties())
     retries.defer(7, retries.message())
@@ -297,7 +319,10 @@ def test_a_response_from_before_a_change_of_the_hook_sends_nothing(retries):
     assert [list(items.values()) for _share, items in retries.due(1)] == [["d1"]]
 
 
-@pytest.mark.parametrize("why", ["a sleep", "a lost connection"])
+@pytest.mark.parametrize(
+    "why",
+    ["a sleep", pytest.param("a lost connection", marks=pytest.mark.logs("broker_down"))],
+)
 def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     retries.listener.silent = True
     if why == "a sleep":
@@ -312,6 +337,71 @@ def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     assert len(asks) == 1, "it asks again by the same number"
     retries.listener.say(retries.actor, HooksRefreshed(asks.pop()))
     assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]
+
+
+def test_a_decided_delivery_without_a_deliverer_is_judged_again_when_its_hook_changes(retries):
+    retries.world.tell_peers(retries.actor, retries.table, retries.listener)
+    retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
+    retries.world.pass_time(0.1)
+    assert len(retries.table.take(FindHooks)) == 1
+    retries.table.say(retries.actor, HooksOutdated(7, (("a", "other"),)))
+    assert retries.table.take(FindHooks) == []
+    retries.table.change = 8
+    retries.table.say(retries.actor, HooksOutdated(8, (("a", "h"),)))
+    retries.world.pass_time(0.1)
+    assert [asked.keys for asked in retries.table.take(FindHooks)] == [(("a", "h"),)]
+
+
+@pytest.mark.logs("store_unavailable")
+def test_a_delivery_whose_hook_cannot_be_looked_at_waits(retries, servers):
+    retries.table.known = False
+    servers.store.away = True
+    retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
+    assert retries.due(1) == []
+    assert retries.actor.actor.stats()["held"] == 1
+    assert (retries.unconfirmed, retries.left) == (0, 1)
+    retries.table.known = True
+    assert [list(items.values()) for _share, items in retries.due(120)] == [["d1"]]
+
+
+@pytest.mark.logs("put_off_unconfirmed")
+@pytest.mark.parametrize("ordered", [False, True])
+def test_what_a_queue_refuses_is_published_again(retries, ordered):
+    retries.table.options = Options(ordered=ordered)
+    retries.table.say(retries.actor, OrderedFound(((("a", "h"), False),) if ordered else ()))
+    retries.world.pass_time(1)
+    retries.broker.full.update(retries.broker.queues.keys() - {DUE})
+    message = retries.message(after_s=0.0 if ordered else 5.0)
+    if ordered:
+        retries.broker.publish("", DUE, as_json(message), Properties())
+    else:
+        retries.defer(7, message)
+    retries.world.pass_time(3)
+    assert (retries.confirmed(), retries.unconfirmed) == ([], 1)
+    lines = retries.world.logged
+    assert {line["reason"] for line in lines} == {"the queue is full"}
+    assert 2 <= len(lines) <= 4, "once a second"
+    retries.broker.full.clear()
+    assert [list(items.values()) for _share, items in retries.due(10)] == [["d1"]]
+    assert retries.unconfirmed == 0
+
+
+def test_what_the_bridge_has_not_released_is_not_confirmed(retries):
+    bridge = retries.world.peer(EVENT_BRIDGE)
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, bridge)
+    events = tuple(EventDeliveries(tag, (delivery(f"d{tag}"),)) for tag in (1, 2))
+    retries.table.say(retries.actor, DeliveryBatch("1/0", (EVENT_BRIDGE, 1), events))
+    retries.world.pass_time(0.1)
+    assert retries.unconfirmed == 2
+    bridge.take(Progress)
+    bridge.say(retries.actor, Release(1, 1, before=3, released=(("1/0", (2,)),)))
+    retries.world.pass_time(0.1)
+    settled = [report.settled for report in bridge.take(Progress)]
+    assert settled == [(("1/0", (1,)),), (("1/0", (2,)),)], "what is void, then what is published"
+    assert retries.unconfirmed == 0
+    [message] = retries.broker.held("callboard.events.ordered.h")
+    now_ms = (retries.world.unix_s + retries.world.now) * 1000
+    assert from_json(message.body).taken_ms == pytest.approx(now_ms, abs=200)
 
 
 def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
@@ -330,6 +420,7 @@ def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):
 
 
 @pytest.mark.parametrize("where", ["for fresh hooks", "with a deliverer"])
+@pytest.mark.logs("messages_overdue")
 def test_a_delivery_that_waits_for_too_long_returns_to_the_broker(where, retries):
     overdue = overdue_s(retries.settings)
     early = {}

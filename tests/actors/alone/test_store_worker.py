@@ -74,6 +74,7 @@ def test_without_the_failure_cache_changes_are_published(world, servers, worker)
     assert published(world, servers) == [("doc_deleted", "webhooks", "h")]
 
 
+@pytest.mark.logs("broker_down", "change_not_published")
 def test_while_the_broker_is_away_changes_wait(world, servers, worker):
     servers.broker.stop(5)
     worker.publish([Change("doc_edited", "webhooks", HOOK)])

@@ -307,6 +307,7 @@ def test_the_queues_of_retries(declared, queue_type):
     ]
 
 
+@pytest.mark.logs("broker_down")
 def test_changes_in_another_zone_reach_the_hook_listener(world, servers, settings):
     listener = world.peer(HOOK_LISTENER)
     zone = world.start(ZoneListener, "zone_listener-1", settings, listener, zone="amqp://zone")

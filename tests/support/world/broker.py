@@ -44,13 +44,14 @@ class Queued:
 class Broker:
     """Queues survive everything. `misuse`: what no client may do, such as to acknowledge twice.
 
-    `on_ack(queue, message)` is called when a client acknowledges a message.
+    `on_ack(queue, message)` is called when a client acknowledges a message. `full`: queues that
+    refuse publications.
     """
 
     def __init__(self, world, on_ack=lambda _queue, _message: None):
         self.world, self.on_ack = world, on_ack
         self.up, self.blocked = True, ""
-        self.queues, self.misuse = {}, []
+        self.queues, self.misuse, self.full = {}, [], set()
         self.connections = []
         self._types, self._bindings, self._delays = {}, [], {}
         self.places = itertools.count()
@@ -370,6 +371,9 @@ class Connection:
         self.world.signal(self._fd)
 
     def _published(self, number, message):
+        if message.routing_key in self.broker.full:
+            self._later(self._refuse, number)
+            return
         taken = self.broker.publish(
             message.exchange, message.routing_key, message.body, message.properties
         )
@@ -380,6 +384,11 @@ class Connection:
         if not taken:
             self._events.append(Returned(number, "no queue"))
         self._events.append(Confirmed((number,)))
+        self.world.signal(self._fd)
+
+    def _refuse(self, number):
+        del self._unconfirmed[number]
+        self._events.append(Unconfirmed((number,), "the queue is full"))
         self.world.signal(self._fd)
 
     def ask_depths(self):

@@ -1,5 +1,6 @@
 """A world in which actors run without processes (support/world)."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -10,10 +11,13 @@ from support.world import Broker, Endpoints, Store, World
 
 
 @pytest.fixture
-def world():
-    with World() as world:
+def world(request):
+    """A world whose actors log the warnings that the test's marks `logs` name, and no others."""
+    expected = {event for mark in request.node.iter_markers("logs") for event in mark.args}
+    with World(log_level=logging.WARNING) as world:
         yield world
         assert world.crashes == []
+        assert {line["event"] for line in world.logged} == expected
 
 
 @pytest.fixture

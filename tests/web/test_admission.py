@@ -1,0 +1,122 @@
+"""Whom a request counts for: its account, the operator, or its address."""
+
+import asyncio
+
+import pytest
+from starlette.requests import Request
+
+from callboard.web.access.admission import KnownTokens
+from callboard.web.access.tokens import Caller
+from callboard.web.errors import ApiError, busy, over_rate
+from support.api import ADMIN, CHILD, PARENT
+
+
+def request(token="", path="/v2/webhooks", query=b"", method="GET"):
+    return Request(
+        {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query,
+            "headers": [(b"x-auth-token", token.encode("latin-1"))] if token else [],
+            "client": ("192.0.2.7", 1),
+        }
+    )
+
+
+class Slots:
+    """Slots for everyone; `taken`: the client of the last one, and how many it may have."""
+
+    def take_now(self, *client_and_most):
+        self.taken = client_and_most
+        return True
+
+
+@pytest.fixture
+def admission(api):
+    admission = api.app.state.admission
+    admission.tokens.add("of-parent", Caller(PARENT))
+    admission.slots = Slots()
+    return admission
+
+
+@pytest.mark.parametrize(
+    ("asked", "client", "most"),
+    [
+        (request(), ("address", "192.0.2.7"), 4),
+        (request("wrong"), ("address", "192.0.2.7"), 4),
+        (request("wrong\xff"), ("address", "192.0.2.7"), 4),
+        (request(query=b"auth_token=%ED%A0%80"), ("address", "192.0.2.7"), 4),
+        (request("of-parent"), ("account", PARENT), 4),
+        (request(query=b"auth_token=of-parent"), ("account", PARENT), 4),
+        (request(ADMIN), ("admin", ""), 12),
+        (request(ADMIN, f"/v2/accounts/{CHILD}/webhooks"), ("for", CHILD), 4),
+        (request(ADMIN, f"/v1/accounts/{CHILD}"), ("admin", ""), 12),
+    ],
+)
+def test_a_request_takes_a_slot_of_its_client(admission, asked, client, most):
+    asyncio.run(admission.slot_for(asked))
+    assert admission.slots.taken == (client, most)
+
+
+@pytest.mark.parametrize(("token", "refused"), [("", False), ("of-parent", True), (ADMIN, True)])
+def test_while_the_broker_takes_nothing_posts_of_known_clients_are_refused(
+    api, admission, token, refused
+):
+    """One with an unknown token is told that, by the route."""
+    api.backend.why_posts_are_refused = "low on memory"
+    if not refused:
+        asyncio.run(admission.slot_for(request(token, "/v2/events", method="POST")))
+        return
+    with pytest.raises(ApiError) as error:
+        asyncio.run(admission.slot_for(request(token, "/v2/events", method="POST")))
+    assert (error.value.status, error.value.message) == (503, "broker_blocked")
+    asyncio.run(admission.slot_for(request(token, "/v2/events", method="GET")))
+    asyncio.run(admission.slot_for(request(token, "/v2/webhooks", method="POST")))
+
+
+QUOTA = {"setting": "quotas.hooks", "message": "100 are allowed"}
+
+
+@pytest.mark.parametrize(
+    ("error", "refusals", "reports"),
+    [
+        (busy("later"), 1, 0),
+        (over_rate("too many", "quotas.requests", 5), 1, 1),
+        (ApiError(403, "quota", QUOTA), 0, 1),
+        (ApiError(404, "not_found"), 0, 0),
+        (ApiError(403, "setting", {"setting": "api.events", "message": "no"}), 0, 0),
+    ],
+)
+def test_refusals_because_of_a_limit_are_counted_and_those_of_quotas_reported(
+    api, admission, error, refusals, reports
+):
+    admission.refused(request("of-parent"), error)
+    assert (admission.refusals.total, len(api.backend.reported)) == (refusals, reports)
+    assert {event.account_id for event in api.backend.reported} <= {PARENT}
+
+
+def test_a_quota_of_another_account_is_reported_as_that_ones(api, admission):
+    admission.refused(request("of-parent"), ApiError(403, "quota", QUOTA, account_id=CHILD))
+    admission.refused(request("unknown"), ApiError(403, "quota", QUOTA))
+    assert [event.account_id for event in api.backend.reported] == [CHILD]
+
+
+def test_a_token_is_believed_for_a_second_and_names_its_account_longer():
+    now = 100.0
+    tokens = KnownTokens(lambda: now)
+    tokens.add("t", caller := Caller(PARENT))
+    now = 100.9
+    assert (tokens.caller_of("t"), tokens.account_of("t")) == (caller, PARENT)
+    now = 101.0
+    assert (tokens.caller_of("t"), tokens.account_of("t")) == (None, PARENT)
+    assert (tokens.caller_of("u"), tokens.account_of("u")) == (None, None)
+
+
+def test_ten_thousand_tokens_are_remembered_the_latest():
+    tokens = KnownTokens()
+    for number in range(10_001):
+        tokens.add(str(number), Caller(PARENT))
+        tokens.add("0" if number < 5000 else "1", Caller(PARENT))
+    assert tokens.account_of("2") is None
+    assert [tokens.account_of(known) for known in ("0", "1", "4", "10000")] == [PARENT] * 4
