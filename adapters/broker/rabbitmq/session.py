@@ -70,8 +70,14 @@ ACK_LINGER_S = 0.1
 class _Connection(pika.SelectConnection):  # type: ignore[misc]
     """Sends a message in one piece: pika hands each of its three frames to the kernel by itself.
 
-    Should pika name the method otherwise, it does so again, and nothing else changes.
+    Should pika name the method otherwise, it does so again, and nothing else changes. Closing while
+    it connects ends it, too: pika (1.4) raises AssertionError then, since it reports the end by the
+    class of the exception.
     """
+
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        is_class = isinstance(conn_or_exc, type)
+        super()._on_connection_workflow_done(conn_or_exc() if is_class else conn_or_exc)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         super()._output_marshaled_frames([b"".join(marshaled_frames)])
