@@ -1,5 +1,6 @@
 """Spans at the collector: their places in the trace, what they tell, and what they must not."""
 
+import atexit
 import logging
 import socket
 import threading
@@ -285,6 +286,14 @@ def test_a_collector_that_refuses_is_told_once(status, tracing_to, caplog):
     assert event == "collector_down"
     assert str(status) in facts["reason"]
     assert not caplog.records, "the library's own lines"
+
+
+def test_nothing_is_left_for_the_exit_of_the_process(tracing_to, monkeypatch):
+    """A process that forked this one would wait for the collector at its exit."""
+    left = []
+    monkeypatch.setattr(atexit, "register", lambda call, *_arguments, **_options: left.append(call))
+    tracing_to(f"http://127.0.0.1:{free_port()}")
+    assert left == []
 
 
 def test_a_hanging_collector_does_not_hold_up_the_end(tracing_to):
