@@ -125,10 +125,10 @@ def test_each_is_listed_once():
 
 
 def test_the_names_and_the_roles_are_those_of_the_documentation():
-    assert [ACCOUNT, MONTH, ALL, NUMBERS] == [
+    assert [
         *("account/…", "account/…-YYYYMM"),
         *("(all)", "numbers/…"),
-    ]
+    ] == [ACCOUNT, MONTH, ALL, NUMBERS]
     assert {str(each): rights.ROLES[each] for each in Operation} == {
         "create": "server administrator",
         "store views": "database administrator",

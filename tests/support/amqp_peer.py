@@ -5,8 +5,10 @@ request is answered by its `-Ok` method, unless `answers` has another answer.
 """
 
 import socket
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pika import frame, spec
@@ -76,8 +78,11 @@ class Link:
         head, *parts = self._content
         body = b"".join(part.fragment for part in parts)
         if len(body) == head.body_size:
-            self.published[-1] = (self.published[-1][0], head.properties, body)
+            method = self.published[-1][0]
+            self.published[-1] = (method, head.properties, body)
             self._content = []
+            if method.NAME in self._answers:
+                self.send(*self._answers[method.NAME](method) or (), channel=found.channel_number)
 
     def _asked(self, channel: int, method: Any) -> None:
         if isinstance(method, spec.Basic.Publish):
@@ -157,6 +162,24 @@ class AmqpPeer:
         for link in self.links:
             if not link.is_over:
                 link.run()
+
+    @contextmanager
+    def in_a_thread(self) -> Iterator["AmqpPeer"]:
+        """For a client that waits for each answer."""
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.wait(0.0005):
+                self.run()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            thread.join()
+            self.close()
 
     def close(self) -> None:
         for link in self.links:
