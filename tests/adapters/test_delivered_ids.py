@@ -29,6 +29,24 @@ def open_file(tmp_path):
         file.close()
 
 
+def test_the_end_of_one_entry_and_the_begin_of_the_next_are_no_id(open_file, tmp_path):
+    """The digest of an id may lie across two entries by chance: here it is put there."""
+    file, path = open_file(), tmp_path / "finished.ids"
+    file.add("a")
+    content = path.read_bytes()
+    row = next(n for n in range(0, len(content), 1024) if any(content[n : n + 1024]))
+    digest = content[row : row + 12]
+    shifted = bytes(5) + digest
+    path.write_bytes(content[:row] + shifted.ljust(1024, b"z") + content[row + 1024 :])
+    again = open_file()
+    assert again.known("a") is None
+    again.add("a")
+    assert again.known("a") == Finished()
+    entry = path.read_bytes()[row : row + 1024]
+    assert entry[:12] == digest
+    assert entry[16:] == shifted.ljust(1024, b"z")[:1008]
+
+
 def test_what_one_has_finished_all_know(open_file):
     one, other = open_file(), open_file()
     one.add("a")

@@ -115,6 +115,15 @@ def test_the_reason_is_given(message, reason):
     assert message.reason == reason
 
 
+@pytest.mark.parametrize("header", [b"x-callboard-exchange", b"x-callboard-routing-key"])
+@pytest.mark.parametrize(("name", "fits"), [("é" * 127 + ".", True), ("é" * 128, False)])
+def test_an_original_name_of_255_bytes_fits_in_a_frame(header, name, fits):
+    """AMQP 0-9-1, 4.2.5.3. Only of a message that was put into our queue directly."""
+    text = b"S" + struct.pack(">I", len(name.encode())) + name.encode()
+    assert isinstance(with_headers((header, text), exchange=""), IncomingMessage) is fits
+    assert isinstance(with_headers((header, text)), IncomingMessage)
+
+
 @pytest.mark.parametrize("exchange", ["", "callevt"])
 def test_what_cannot_be_read_keeps_where_it_came_from(exchange):
     """Also the default exchange and an empty key, which it is put back with."""

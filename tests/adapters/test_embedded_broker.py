@@ -472,3 +472,13 @@ def test_it_looks_again_when_a_delayed_message_is_due(drive):
     driver.publish("wait", b"1")
     assert before + 0.6 < driver.connection.deadline() < time.monotonic() + 0.75
     assert driver.bodies == []
+
+
+def test_an_attempt_that_fails_leaves_no_descriptor_open(drive, tmp_path):
+    drive(Topology(exchanges=(Exchange("x"),))).up().connection.close()
+    unlike = Topology(exchanges=(Exchange("x", FANOUT),))
+    driver = drive(unlike, backoff=Backoff(0.001, 0.001))
+    driver.down()
+    before = open_descriptors()
+    driver.until(lambda: len(driver.of(ConnectionDown)) > 3)
+    assert open_descriptors() <= before

@@ -195,6 +195,56 @@ def test_a_head_has_at_most_64_kilobytes(connect, length, status):
     assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
 
 
+@pytest.mark.parametrize(
+    ("request_bytes", "response"),
+    [
+        (b"GET /ok HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (b"HEAD /b HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+        (
+            b"GET /b HTTP/1.1\r\nConnection: Close\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody",
+        ),
+        (b"GET /status/304 HTTP/1.1\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+        (b"GET /status/299 HTTP/1.1\r\n\r\n", b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"),
+        (
+            b"GET /own HTTP/1.1\r\n\r\n",
+            b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\nX: y\r\n\r\nbody",
+        ),
+        (
+            b"POST /ok HTTP/1.1\r\nContent-Length: 16777217\r\n\r\n",
+            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n"
+            b"Connection: close\r\n\r\n",
+        ),
+    ],
+)
+def test_a_response_byte_by_byte(receiver, connect, request_bytes, response):
+    receiver.answer("/b", Answer(body=b"body"))
+    receiver.answer("/own", Answer(202, b"body", {"Content-Length": "9", "X": "y"}))
+    connection = connect()
+    connection.sendall(request_bytes)
+    got = b""
+    while len(got) < len(response):
+        got += connection.recv(1000)
+    assert got == response
+
+
+def test_a_body_has_at_most_16_mebibytes(receiver, connect):
+    connection = connect()
+    connection.sendall(b"POST /ok HTTP/1.1\r\nContent-Length: 16777216\r\n\r\n")
+    connection.sendall(bytes(2**24))
+    assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert len(receiver.requests[0].body) == 2**24
+
+
+def test_headers_of_a_name_are_joined_and_blanks_around_them_dropped(receiver, client):
+    client.putrequest("GET", "/ok")
+    for value in (" a \t", "\tb"):
+        client.putheader("X-Two", value)
+    client.endheaders()
+    client.getresponse().read()
+    assert receiver.requests[0].headers["x-two"] == "a, b"
+
+
 def test_behaviour_changes_while_it_runs_and_the_longest_prefix_wins(receiver, client):
     receiver.answer("/a", Answer(500))
     receiver.answer("/a/b", Answer(202, b"yes", {"Retry-After": "5"}))
