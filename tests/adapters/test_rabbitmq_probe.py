@@ -1,6 +1,7 @@
 """What a look at a broker finds out, and that it leaves no trace."""
 
 import re
+import ssl
 
 import pika
 import pytest
@@ -132,6 +133,7 @@ def peer():
     peer.answers["Basic.Publish"] = lambda _method: [spec.Basic.Ack(1)]
     with peer.in_a_thread():
         yield peer
+    peer.close()
 
 
 def seen(peer, *names):
@@ -148,23 +150,28 @@ def seen(peer, *names):
 def test_all_that_is_there_is_declared_as_it_is(peer):
     peer.answers["Queue.Declare"] = lambda m: [spec.Queue.DeclareOk(m.queue, 7, 2)]
     exchanges = (
-        Exchange("callevt", "direct", True, True, True, {"x-a": 1}),
         Exchange("others", passive=True),
+        Exchange("callevt", "direct", True, True, True, {"x-a": 1}),
     )
-    queues = [Queue("due", auto_delete=True, arguments={"x-b": 2})]
+    queues = [
+        Queue("own.", durable=False, exclusive=True),
+        Queue("due", auto_delete=True, arguments={"x-b": 2}),
+    ]
     about = look(peer.url, "events", exchanges, 5, queues)
     assert about == BrokerAbout("RabbitMQ", "3.10.8", 7, 2, ())
     asked = seen(peer, "Queue.Declare", "Exchange.Declare", "Exchange.Delete", "Queue.Delete")
-    assert [(kind, name, each["passive"]) for kind, name, each in asked] == [
+    assert [(kind, name, each.get("passive", False)) for kind, name, each in asked] == [
         ("Queue.Declare", "events", True),
+        ("Exchange.Declare", "others", True),
         ("Exchange.Declare", "callevt", True),
         ("Exchange.Declare", "callevt", False),
-        ("Exchange.Declare", "others", True),
         ("Queue.Declare", "due", True),
         ("Queue.Declare", "due", False),
         ("Queue.Declare", "events.doctor-…", False),
+        ("Queue.Declare", "events.doctor-…", False),
+        ("Queue.Delete", "events.doctor-…", False),
     ]
-    exchange, due, mine = asked[2][2], asked[5][2], asked[6][2]
+    exchange, due, mine = asked[3][2], asked[5][2], asked[6][2]
     flags = ("durable", "auto_delete", "internal", "exclusive")
     assert [exchange[name] for name in flags[:3]] == [True, True, True]
     assert (exchange["type"], exchange["arguments"]) == ("direct", {"x-a": 1})
@@ -187,7 +194,7 @@ def test_what_is_missing_is_not_made_but_one_queue_of_each_kind_is_tried(peer):
         Queue("d", auto_delete=True),
         Queue("own.", durable=False, exclusive=True),
     ]
-    exchanges = (Exchange("callevt"), Exchange("others", passive=True))
+    exchanges = (Exchange("others", passive=True), Exchange("callevt"))
     about = look(peer.url, "events", exchanges, 5, queues)
     assert about == BrokerAbout("RabbitMQ", "3.10.8", None, 0, (("others", "NOT_FOUND others"),))
     (deleted,) = seen(peer, "Exchange.Delete")
@@ -205,6 +212,21 @@ def test_what_is_missing_is_not_made_but_one_queue_of_each_kind_is_tried(peer):
     ]
     assert [name for _, name, _ in seen(peer, "Queue.Delete")] == ["events.doctor-…"] * 4
     assert len(peer.links) == 5
+    assert all(link.said_goodbye for link in peer.links)
+
+
+def test_a_broker_that_says_nothing_of_itself(peer):
+    peer.about = {"capabilities": {"publisher_confirms": True, "basic.nack": True}}
+    about = look(peer.url, "events", (), 5)
+    assert (about.product, about.version) == ("an AMQP broker", "")
+
+
+def test_a_broker_is_tried_once_whatever_its_url_says(peer):
+    refuse = [spec.Connection.Close(530, "NOT_ALLOWED - vhost v not found", 10, 40)]
+    peer.answers["Connection.Open"] = lambda _method: refuse
+    options = "connection_attempts=3&retry_delay=0"
+    assert failure(f"{peer.url}?{options}", timeout_s=5).stage == "vhost"
+    assert len(peer.links) == 1
 
 
 def test_differences_are_said_and_kinds_that_are_refused(peer):
@@ -321,6 +343,10 @@ WORKFLOW = AMQPConnectorAMQPHandshakeError(OSError(113, "No route to host"))
         (pika_errors.AMQPConnectionError(WORKFLOW), "address", "[Errno 113] No route to host"),
         (pika_errors.AMQPConnectionError(TimeoutError()), "address", "TimeoutError"),
         (WORKFLOW, "address", "[Errno 113] No route to host"),
+        (
+            pika_errors.AMQPConnectionError(ssl.SSLError("wrong version number")),
+            *("tls", "TLS: the port does not speak TLS"),
+        ),
     ],
 )
 def test_what_ends_a_connection_is_said_with_the_step(monkeypatch, error, stage, words):

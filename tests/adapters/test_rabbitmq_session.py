@@ -1,5 +1,8 @@
 """A session with a broker, request by request: AMQP 0-9-1, without RabbitMQ."""
 
+import select
+import socket
+import threading
 import time
 
 import pika
@@ -30,6 +33,7 @@ from callboard.adapters.broker.protocol import (
     Unblocked,
     Unconfirmed,
 )
+from services import free_port
 from support.amqp_peer import AmqpPeer, Peered
 
 EVENTS = Topology(queue=Queue("events"), prefetch=10)
@@ -235,9 +239,14 @@ def test_an_unknown_host_port_is_named_and_a_virtual_host_too(drive, peer):
     assert reason.startswith(f"cannot connect to 127.0.0.1:{peer.port}: virtual host refused: ")
 
 
-def test_a_broker_that_says_nothing_is_given_up_in_time(drive, peer):
+def test_a_broker_that_says_nothing_is_given_up_in_time(drive, peer, clock):
     peer.answers["Queue.Declare"] = lambda _method: []
-    driver = drive(set_up_s=0.05, backoff=Backoff(600, 600))
+    driver = drive(set_up_s=60.0, backoff=Backoff(600, 600))
+    driver.asked("Queue.Declare")
+    clock(59.0)
+    driver.settle()
+    assert driver.events == []
+    clock(1.1)
     assert driver.down().reason == "cannot declare queue 'events': no response"
     driver.settle()
     assert driver.link.is_over
@@ -282,14 +291,14 @@ def test_tags_of_one_session_are_not_those_of_the_next(drive, peer):
     driver.receive(3)
     peer.links[0].close()
     driver.up(times=2)
-    driver.link.deliver(b"1", b"2")
-    assert [each.tag for each in driver.receive(5)[3:]] == [4, 5]
+    driver.link.deliver(b"1", b"2", b"3")
+    assert [each.tag for each in driver.receive(6)[3:]] == [4, 5, 6]
     driver.connection.ack([1, 2, 4])
     driver.settle()
     assert acks(driver.link) == [(1, True)]
-    driver.connection.requeue([3, 5])
+    driver.connection.requeue([3, 6])
     driver.settle()
-    assert nacks(driver.link) == [(2, True, True)]
+    assert nacks(driver.link) == [(3, False, True)]
 
 
 def test_one_frame_acknowledges_all_before_the_first_open_one(drive):
@@ -300,7 +309,7 @@ def test_one_frame_acknowledges_all_before_the_first_open_one(drive):
     driver.settle()
     assert acks(driver.link) == []
     driver.connection.ack([1, 99])
-    driver.settle()
+    driver.peer.run()  # it is sent at once, not with the next poll
     assert acks(driver.link) == [(3, True)]
     driver.connection.ack([1, 3])
     driver.settle()
@@ -608,6 +617,15 @@ def test_a_marker_waits_for_its_connection_and_for_an_unblocked_broker(drive, pe
     assert len(publisher.published) == 2
 
 
+def test_a_marker_that_is_not_confirmed_is_nobody_s_message(drive, peer):
+    driver = drive(DELAYS).up()
+    driver.link.deliver(b"1", headers=DIED)
+    driver.until(lambda: len(peer.links) == 2 and peer.links[1].published)
+    driver.link.close()
+    driver.up(times=2)
+    assert driver.of(Unconfirmed) == []
+
+
 def test_replicated_delay_queues_need_no_markers(drive, peer):
     delay = DelayQueue("wait", 1, "due", quorum=True)
     driver = drive(Topology(queue=Queue("due"), delays=(delay,))).up()
@@ -702,14 +720,14 @@ def test_a_queue_is_deleted_if_nothing_is_left_in_it(
 
 OPTIONAL = Topology(
     (
-        Exchange("callevt"),
         Exchange("first", "direct", True, True, True, {"x-a": 1}, optional=True),
+        Exchange("callevt"),
         Exchange("second", passive=True, optional=True),
     ),
     Queue("events"),
     (
-        Binding("callevt", "#"),
         Binding("first", "one"),
+        Binding("callevt", "#"),
         Binding("second", "two", {"x-match": "any"}),
     ),
 )
@@ -771,6 +789,16 @@ def test_a_refused_exchange_costs_no_other_and_is_asked_for_again(drive, peer, c
     assert [m.exchange for m in driver.link.of("Exchange.Declare")[7:]] == ["second"]
 
 
+def test_a_refused_exchange_is_asked_for_again_beside_one_that_is_not(drive, peer, clock):
+    peer.answers["Exchange.Declare"] = refusing("first")
+    exchanges = tuple(Exchange(name, optional=True) for name in ("first", "second"))
+    driver = drive(Topology(exchanges, Queue("events")), look_again_s=5.0).up()
+    clock(5.1)
+    driver.settle(9)
+    asked = [method.exchange for method in driver.link.of("Exchange.Declare")]
+    assert asked == ["first", "second", "first"]
+
+
 def test_exchanges_that_all_exist_are_not_asked_for_again(drive, clock):
     exchange = Exchange("first", optional=True)
     driver = drive(Topology((exchange,), Queue("events")), look_again_s=5.0).up()
@@ -786,6 +814,18 @@ def test_an_exchange_that_ends_the_connection_is_left_out(drive, peer):
     reasons = {"first": "403 no first"}
     assert driver.events[1:] == [ExchangesRefused(reasons), ConnectionUp("events")]
     assert [m.exchange for m in driver.link.of("Exchange.Declare")] == ["callevt", "second"]
+
+
+@pytest.mark.parametrize("refused", [(), ("second",)])
+def test_a_broker_that_ends_the_connection_later_has_refused_no_exchange(drive, peer, refused):
+    peer.answers["Exchange.Declare"] = refusing(*refused)
+    driver = drive(OPTIONAL).up()
+    del peer.answers["Exchange.Declare"]
+    driver.settle()
+    driver.link.send(spec.Connection.Close(320, "CONNECTION_FORCED", 0, 0))
+    driver.up(times=2)
+    assert driver.of(ExchangesRefused)[1] == ExchangesRefused({})
+    assert len(driver.link.of("Exchange.Declare")) == 3
 
 
 # The way down
@@ -840,6 +880,16 @@ def test_the_loss_of_the_publisher_is_that_of_the_connection(drive, peer):
     assert [body for _, _, body in driver.link.published] == [b"next"]
 
 
+def test_nothing_is_received_once_the_publisher_is_lost(drive, peer):
+    driver = drive().up()
+    driver.connection.publish(message())
+    driver.until(lambda: len(peer.links) == 2 and driver.link.published)
+    peer.links[0].deliver(b"1")
+    peer.links[1].close()
+    driver.down()
+    assert driver.messages == []
+
+
 def test_the_loss_of_the_consumer_is_that_of_the_publisher(drive, peer):
     driver = drive().up()
     ids = [driver.connection.publish(message()) for _ in range(2)]
@@ -856,6 +906,66 @@ def test_the_loss_of_the_consumer_is_that_of_the_publisher(drive, peer):
     driver.up(times=2)
     assert peer.links[1].is_over
     assert len(driver.of(ConnectionDown)) == 1
+
+
+def test_what_is_published_between_the_two_losses_gets_the_reason(drive, peer, clock):
+    driver = drive(close_s=5.0).up()
+    driver.connection.publish(message())
+    driver.until(lambda: len(peer.links) == 2 and driver.link.published)
+    peer.answers["Channel.Close"] = peer.answers["Connection.Close"] = lambda _method: []
+    driver.link.close()
+    driver.until(lambda: driver.of(Unconfirmed))
+    late = driver.connection.publish(message())
+    assert select.select([driver.connection], (), (), 0)[0]
+    driver.settle()
+    (reason,) = {event.reason for event in driver.of(Unconfirmed)}
+    assert (driver.of(Unconfirmed)[-1].publish_ids, driver.of(ConnectionDown)) == ((late,), [])
+    clock(5.1)
+    assert driver.down().reason == reason
+
+
+def test_a_publisher_that_does_not_close_is_left_in_time(drive, peer, clock):
+    driver = drive(close_s=5.0, backoff=Backoff(600, 600)).up()
+    driver.connection.publish(message())
+    driver.until(lambda: len(peer.links) == 2 and driver.link.published)
+    peer.answers["Channel.Close"] = peer.answers["Connection.Close"] = lambda _method: []
+    peer.links[0].close()
+    driver.down()
+    clock(4.9)
+    driver.settle()
+    assert not peer.links[1].is_over
+    clock(0.2)
+    driver.until(lambda: peer.links[1].is_over)
+
+
+def test_the_pause_depends_on_how_long_both_connections_lasted(drive, peer, clock):
+    driver = drive(backoff=Backoff(1.0, 64.0)).up()
+    driver.connection.publish(message())
+    driver.until(lambda: len(peer.links) == 2 and driver.link.published)
+    driver.link.close()
+    assert 0.5 <= driver.down().retry_in_s <= 1.0
+    clock(1.1)
+    driver.up(times=2).link.close()
+    driver.until(lambda: len(driver.of(ConnectionDown)) == 2)
+    assert 1.0 <= driver.down().retry_in_s <= 2.0
+    clock(2.1)
+    driver.up(times=3)
+    clock(100.0)
+    driver.link.close()
+    driver.until(lambda: len(driver.of(ConnectionDown)) == 3)
+    assert driver.down().retry_in_s <= 1.0
+
+
+def test_its_owner_learns_of_timers_though_the_name_is_not_looked_up_yet(drive, monkeypatch):
+    driver = drive().up()
+    go, look_up = threading.Event(), socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **o: (go.wait(9), look_up(*a, **o))[1])
+    driver.settle()
+    assert not select.select([driver.connection], (), (), 0)[0]
+    driver.connection.publish(message())
+    assert select.select([driver.connection], (), (), 0)[0]
+    go.set()
+    driver.until(lambda: driver.link.published)
 
 
 def test_what_waits_for_the_publisher_is_unconfirmed_by_the_loss(drive, peer):
@@ -884,9 +994,14 @@ def test_a_wanted_end_gives_everything_back(drive, peer):
 
 
 def test_a_wanted_end_leads_to_the_same_broker_and_a_loss_to_the_next(drive, peer):
+    """One that is wanted while there is no connection is not done."""
     other = AmqpPeer()
-    driver = Peered(peer, EVENTS, url=f"{peer.url},{other.url}", backoff=Backoff(0.001, 0.001))
-    driver.up().connection.reconnect("in order")
+    urls = f"amqp://127.0.0.1:{free_port()}/v,{peer.url},{other.url}"
+    driver = Peered(peer, EVENTS, url=urls, backoff=Backoff(0.001, 0.001))
+    driver.connection.reconnect("too early")
+    driver.up()
+    assert len(driver.of(ConnectionDown)) == 1
+    driver.connection.reconnect("in order")
     driver.up(times=2)
     assert (len(peer.links), len(other.links)) == (2, 0)
     driver.link.close()
@@ -934,12 +1049,12 @@ def test_without_heartbeats_silence_is_no_loss(drive, peer, clock):
 
 
 def test_closing_says_so_and_gives_messages_back(drive, peer):
-    driver = drive(close_s=0.05).up()
+    driver = drive(close_s=60.0).up()
     driver.link.deliver(*[b"x"] * 3)
     driver.receive(3)
     driver.connection.ack([2])
-    driver.connection.close()
-    peer.run()
+    with peer.in_a_thread():
+        driver.connection.close()
     assert acks(peer.links[0]) == [(2, False)]
     assert peer.links[0].names()[-1] == "Channel.Close"
     with pytest.raises(BrokerError, match="not open"):
@@ -947,11 +1062,31 @@ def test_closing_says_so_and_gives_messages_back(drive, peer):
     driver.connection.close()
 
 
-def test_a_connection_that_is_opened_again_has_other_tags(drive):
-    driver = drive(close_s=0.05).up()
+def test_messages_that_wait_for_their_connection_are_published_before_the_end(drive, peer):
+    driver = drive(close_s=60.0).up()
+    for number in range(3):
+        driver.connection.publish(message(b"%d" % number))
+    with peer.in_a_thread():
+        driver.connection.close()
+    assert [body for _, _, body in peer.links[1].published] == [b"0", b"1", b"2"]
+    assert peer.links[1].names()[-1] == "Channel.Close"
+
+
+def test_a_broker_that_does_not_respond_is_left_after_a_while(drive, peer):
+    driver = drive(close_s=0.1).up()
+    began = time.monotonic()
+    driver.connection.close()
+    assert time.monotonic() - began >= 0.1
+    peer.run()
+    assert peer.links[0].is_over
+
+
+def test_a_connection_that_is_opened_again_has_other_tags(drive, peer):
+    driver = drive(close_s=60.0).up()
     driver.link.deliver(b"1", b"2")
     driver.receive(2)
-    driver.connection.close()
+    with peer.in_a_thread():
+        driver.connection.close()
     driver.connection.open()
     driver.up(times=2)
     driver.link.deliver(b"1")

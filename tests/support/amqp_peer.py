@@ -30,15 +30,17 @@ Answer = Callable[[Any], Sequence[Any] | None]
 class Link:
     """One connection of a client. `asked`: its requests on channels, but for its messages."""
 
-    def __init__(self, connection: socket.socket, answers: dict[str, Answer]) -> None:
+    def __init__(
+        self, connection: socket.socket, answers: dict[str, Answer], about: dict[str, Any]
+    ) -> None:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._connection, self._answers = connection, answers
+        self._connection, self._answers, self._about = connection, answers, about
         self._received = b""
         self.asked: list[tuple[int, Any]] = []
         self.published: list[tuple[Any, Any, bytes]] = []
         self._content: list[Any] = []
-        self.is_over = False
+        self.is_over = self.said_goodbye = False
 
     def names(self) -> list[str]:
         """The names of the requests."""
@@ -67,7 +69,7 @@ class Link:
                 return
             self._received = self._received[size:]
             if isinstance(found, frame.ProtocolHeader):
-                self.send(spec.Connection.Start(0, 9, ABOUT, "PLAIN", "en_US"))
+                self.send(spec.Connection.Start(0, 9, self._about, "PLAIN", "en_US"))
             elif isinstance(found, frame.Method):
                 self._asked(found.channel_number, found.method)
             elif isinstance(found, frame.Header | frame.Body):
@@ -88,6 +90,7 @@ class Link:
         if isinstance(method, spec.Basic.Publish):
             self.published.append((method, None, b""))
             return
+        self.said_goodbye |= isinstance(method, spec.Connection.Close)
         if channel:
             self.asked.append((channel, method))
         answers = self._answers.get(method.NAME, lambda _method: None)(method)
@@ -142,7 +145,10 @@ def usual(method: Any) -> Sequence[Any]:
 
 
 class AmqpPeer:
-    """The broker. `links`: its connections, oldest first; `answers`: by the request's name."""
+    """The broker. `links`: its connections, oldest first; `answers`: by the request's name.
+
+    `about`: how it describes itself.
+    """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -151,12 +157,13 @@ class AmqpPeer:
         self.url = f"amqp://127.0.0.1:{self.port}/v"
         self.links: list[Link] = []
         self.answers: dict[str, Answer] = {}
+        self.about: dict[str, Any] = ABOUT
 
     def run(self) -> None:
         """Accept waiting connections, and answer all."""
         try:
             while True:
-                self.links.append(Link(self._listener.accept()[0], self.answers))
+                self.links.append(Link(self._listener.accept()[0], self.answers, self.about))
         except BlockingIOError:
             pass
         for link in self.links:
@@ -165,7 +172,7 @@ class AmqpPeer:
 
     @contextmanager
     def in_a_thread(self) -> Iterator["AmqpPeer"]:
-        """For a client that waits for each answer."""
+        """For a client that waits for its responses."""
         over = threading.Event()
 
         def serve() -> None:
@@ -179,7 +186,6 @@ class AmqpPeer:
         finally:
             over.set()
             thread.join()
-            self.close()
 
     def close(self) -> None:
         for link in self.links:

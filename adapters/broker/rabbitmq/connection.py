@@ -305,7 +305,6 @@ class AmqpConnection:
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
         self._session = None
         self._last_tag = session.last_tag
-        self._down_reason = reason
         self._events += session.take_events()
         if self._publisher is not None:
             self._publisher.abandon(reason)
