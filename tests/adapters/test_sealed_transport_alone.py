@@ -325,3 +325,57 @@ def test_a_probe_knows_a_port_by_its_key(ends, key, verdict):
         a.run()
     asking.join()
     assert (found, a.received) == ([verdict], [])
+
+
+def ends_at_once(connection):
+    connection.recv(1000)
+
+
+def resets(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def answers(payload, key=KEY):
+    def answer(connection):
+        asked = connection.recv(1000)
+        nonce = asked[-16:]
+        assert asked == frame(b"callboard probe " + nonce)
+        whole = frame(payload.replace(b"NONCE", nonce), key)
+        for part in (whole[:5], whole[5:]):
+            connection.sendall(part)
+        connection.recv(1)  # until it has hung up
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "verdict"),
+    [
+        (answers(b"callboard answer NONCE"), "ours"),
+        (answers(b"callboard answer " + bytes(16)), "stranger"),
+        (answers(b"callboard answer NONCE", OTHER_KEY), "stranger"),
+        (ends_at_once, "stranger"),
+        (resets, "silent"),
+    ],
+)
+def test_a_probe_judges_by_what_comes_back(behaviour, verdict):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection, _address = server.accept()
+            with closing(connection):
+                behaviour(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert probe(*server.getsockname(), KEY, patient(5)) == verdict
+        thread.join()
+
+
+def test_a_probe_of_a_port_without_a_listener_and_of_one_that_says_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        assert probe(*server.getsockname(), KEY, 0.05) == "silent"
+        assert 0.05 <= time.monotonic() - began < patient(5)
+        place = server.getsockname()
+    assert probe(*place, KEY) == "absent"
