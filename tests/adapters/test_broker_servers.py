@@ -121,3 +121,15 @@ def test_an_unusable_url_shows_the_form():
     assert str(error.value) == (
         "not a usable AMQP URL (expected amqp://user:password@host:port/vhost?option=value)"
     )
+
+
+def test_the_pauses_of_a_node_grow_from_a_tenth_of_a_second_to_ten_seconds():
+    backoff = Backoff()
+    pauses = [backoff.pause_s(FAILED) for _ in range(12)]
+    for pause, longest in zip(
+        pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, *[10.0] * 5), strict=True
+    ):
+        assert longest / 2 <= pause <= longest
+    # One that lasted for longer than the pause before it begins anew, and no other.
+    assert backoff.pause_s(10.0) >= 5.0
+    assert backoff.pause_s(10.1) <= 0.1

@@ -152,6 +152,25 @@ def test_a_file_that_is_no_certificate_is_named(files, tmp_path):
         url_parameters("amqps://a?certfile=/no/such/file")
 
 
+def test_a_file_that_is_missing_is_named(files):
+    client = str(files.client)
+    for tls, text in (
+        (Tls(ca_file="/no/ca"), "/no/ca"),
+        (Tls(certificate_file="/no/c"), "/no/c"),
+        (Tls(certificate_file="/no/c", key_file="/no/k"), "/no/c and /no/k"),
+        (Tls(certificate_file=client, key_file="/no/k"), f"{client} and /no/k"),
+    ):
+        with pytest.raises(ValueError, match=r"^TLS: ") as fault:
+            tls.context()
+        assert str(fault.value) == f"TLS: {text}: No such file or directory"
+
+
+@pytest.mark.parametrize(("verify", "mode"), [(True, "CERT_REQUIRED"), (False, "CERT_NONE")])
+def test_a_context_verifies_unless_it_is_not_to(files, verify, mode):
+    context = Tls(ca_file=str(files.ca), verify=verify).context()
+    assert (context.verify_mode.name, context.check_hostname) == (mode, verify)
+
+
 def test_the_options_are_those_of_rabbitmqs_clients():
     url = (
         "amqps://u:p@h/v?cacertfile=/c%20a.pem&certfile=/c&keyfile=/k&heartbeat=3"

@@ -1,5 +1,6 @@
 """What is the embedded store's own: its file, its order of keys, several processes at once."""
 
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -343,3 +344,24 @@ def test_databases_are_listed_by_name(tmp_path):
     assert store.list_databases("account/", names[4], 2) == []
     assert store.list_databases("nothing", "", 2) == []
     store.close()
+
+
+def test_a_document_without_an_id_is_in_the_views_by_its_new_one(store):
+    store.ensure_views("db", (BY_N,))
+    store.save("db", {"n": 1})
+    (saved,) = store.save_many("db", [{"n": 2}])
+    rows = list(store.view("db", "d/by_n", include_documents=True))
+    assert [row.key for row in rows] == [1, 2]
+    assert rows[1].id == saved.id
+    assert [row.document["_id"] for row in rows] == [row.id for row in rows]
+
+
+def test_a_python_that_has_no_md5_for_security_makes_revisions(store, monkeypatch):
+    """As under FIPS 140."""
+
+    def for_other_uses(data, *, usedforsecurity=True):
+        assert not usedforsecurity
+        return hashlib.md5(data, usedforsecurity=False)
+
+    monkeypatch.setattr("callboard.adapters.store.embedded.md5", for_other_uses)
+    assert store.save("db", {"_id": "x"}).startswith("1-")

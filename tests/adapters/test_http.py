@@ -32,6 +32,7 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.connection import (
     EXCHANGE,
     Exchange,
+    ExchangeError,
     GuardedAdapter,
     TimedSocket,
     tls_context,
@@ -170,6 +171,12 @@ def test_a_request_arrives_as_it_was_given(transport, receiver):
     assert request.headers["host"] == f"127.0.0.1:{receiver.port}"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"] == f"Callboard/{version('callboard')}"
+
+
+def test_a_large_body_is_sent_without_asking_first(transport, receiver):
+    """libcurl would send `Expect: 100-continue` (RFC 9110, 10.1.1), and wait for a second."""
+    assert post(transport, receiver.url, bytes(1024 * 1024 + 1)).status == 200
+    assert "expect" not in receiver.requests[0].headers
 
 
 def test_the_user_agent_may_be_chosen(transport, receiver):
@@ -404,6 +411,17 @@ def test_a_request_leaves_descriptors_to_its_process(transport, receiver):
     assert then.status == 200
 
 
+def test_an_address_that_refuses_is_tried_once(make):
+    asked = []
+
+    def resolve(_host, port, *_args):
+        asked.append(port)
+        return [answer("127.0.0.1", port)]
+
+    outcome = post(make(resolve=resolve), f"http://hooks.example:{free_port()}/")
+    assert (kind(outcome), len(asked)) == ("failed_connect: econnrefused", 1)
+
+
 @pytest.mark.parametrize("open_one", [0, 1, 2])
 def test_any_of_the_addresses_may_be_the_one_that_accepts(make, receiver, open_one):
     addresses = ["127.0.0.2", "127.0.0.3"]
@@ -534,6 +552,21 @@ def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
     assert isinstance(outcome, Response) or outcome.kind == "bad_response"
 
 
+def test_a_fault_ends_the_request_though_it_comes_in_a_single_byte(transport):
+    over = threading.Event()
+
+    def reply(connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in (CHUNKED, b"x", b"\n"):
+            connection.sendall(part)
+            time.sleep(0.02)
+        over.wait(patient(20))
+
+    with replying(reply) as port:
+        assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "bad_response"
+        over.set()
+
+
 @pytest.mark.parametrize(
     "data", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED + b"5\r\nab", CHUNKED]
 )
@@ -630,6 +663,27 @@ def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_come
         for _ in range(2):
             exchange.patiently(ours, lambda: ours.recv(1))
             assert said == ["waits"]
+
+
+def test_an_exchange_takes_as_many_bytes_as_it_may():
+    exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 5, 10_000)
+    exchange.count(9_000)
+    exchange.count(1_000)
+    with pytest.raises(ExchangeError):
+        exchange.count(1)
+
+
+def test_a_name_is_looked_up_for_new_connections_only(make, receiver):
+    asked = []
+
+    def resolve(host, port, *_args):
+        asked.append(host)
+        return [answer("127.0.0.1", port)]
+
+    transport = make(resolve=resolve)
+    for _request in range(2):
+        assert post(transport, f"http://hooks.example:{receiver.port}/").status == 200
+    assert asked == ["hooks.example"]
 
 
 def test_a_slow_answer_within_the_deadline_is_one(make, receiver):

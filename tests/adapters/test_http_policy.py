@@ -11,6 +11,7 @@ import trustme
 
 from callboard.actors.delivery.transports import check, check_hook, doubt, rules, transport
 from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.curl_request import Proxy, proxy_of
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.http.policy import HttpPolicy
 from callboard.adapters.http.redirects import HttpRequest
@@ -242,6 +243,13 @@ def test_a_redirect_does_not_lead_out_of_tls(make, authority, receiver):
 
 
 # A proxy
+
+
+def test_a_proxy_by_its_url():
+    assert proxy_of("") is None
+    assert proxy_of("http://proxy") == Proxy("proxy", 80)
+    assert proxy_of("http://user:p%40ss@[::1]:3128") == Proxy("::1", 3128, "user:p@ss")
+    assert "p@ss" not in repr(proxy_of("http://user:p%40ss@proxy"))
 
 
 def through(proxy, user=""):

@@ -296,6 +296,26 @@ def test_nothing_is_left_for_the_exit_of_the_process(tracing_to, monkeypatch):
     assert left == []
 
 
+@pytest.mark.parametrize(("status", "waits_s"), [(200, 20.0), (500, 0)])
+def test_the_end_waits_for_a_batch_only_while_batches_are_taken(
+    status, waits_s, tracing_to, monkeypatch
+):
+    waited, join = [], threading.Thread.join
+
+    def joined(thread, timeout=None):
+        waited.append(timeout)
+        join(thread, patient(20))
+
+    with Collector(status=status) as collector:
+        tracing = tracing_to(collector.url, interval_ms=20)
+        tracing.match("m", None).end()
+        until(lambda: collector.requests and (status == 200 or tracing.said))
+        monkeypatch.setattr(threading.Thread, "join", joined)
+        tracing.close()
+        monkeypatch.undo()
+    assert waited[0] == waits_s or waited[-1] == waits_s
+
+
 def test_a_hanging_collector_does_not_hold_up_the_end(tracing_to):
     """It returns while the library, which gives up after half a minute, still waits."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -19,6 +19,7 @@ from callboard.adapters.receiver.server import (
     ReceivedRequest,
     behaviour_of_path,
 )
+from support.descriptors import open_descriptors
 from support.patience import patient
 
 
@@ -129,6 +130,17 @@ def test_drip_sends_byte_after_byte(receiver, connect):
     while data.count(b"#") < 3:
         data += connection.recv(100)
     assert data.startswith(b"HTTP/1.1 200 OK\r\n\r\n#")
+
+
+def test_dripping_ends_with_its_client(receiver, connect, caplog):
+    """asyncio warns of writes to a connection that is gone."""
+    receiver.answer("/drip", Drip(pause_s=0.001))
+    connection = connect()
+    connection.sendall(b"GET /drip HTTP/1.1\r\n\r\n")
+    connection.recv(100)
+    connection.close()
+    time.sleep(0.05)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_request_in_pieces_is_put_together(receiver, connect):
@@ -325,6 +337,14 @@ def test_stopping_frees_the_port_whatever_is_under_way(behaviour):
         read_all(connection)
     with Receiver(port=receiver.port) as next_one:
         assert next_one.port == receiver.port
+
+
+def test_a_stopped_receiver_leaves_no_descriptor_open():
+    before = open_descriptors()
+    with Receiver() as receiver:
+        assert open_descriptors() > before
+    receiver.stop()
+    assert open_descriptors() == before
 
 
 def test_a_port_in_use_is_an_error(receiver):
