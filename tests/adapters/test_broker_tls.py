@@ -180,6 +180,10 @@ def test_the_options_are_those_of_rabbitmqs_clients():
         "amqps://u:p@h/v?heartbeat=3",
         Tls("/c a.pem", "/c", "/k", "n", False),
     )
+    assert take_options("amqps://h?certfile=/c&x=") == (
+        "amqps://h?x=",
+        Tls(certificate_file="/c"),
+    )
     assert take_options("https://h:6984?cacertfile=/c") == ("https://h:6984", Tls("/c"))
     with pytest.raises(BrokerError):
         AmqpConnection("amqps://h?verify=maybe", Topology())

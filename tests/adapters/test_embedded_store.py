@@ -54,6 +54,12 @@ class TestFile:
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
+    def test_readers_and_a_writer_do_not_wait_for_each_other(self, store, path):
+        """SQLite's WAL, which is a property of the file."""
+        store.save("db", {"_id": "x"})
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
     def test_is_made_at_the_first_use(self, path):
         EmbeddedStore(path).close()
         assert not path.exists()

@@ -201,6 +201,20 @@ def test_a_get_has_no_body_and_a_post_tells_that_it_is_empty(transport, receiver
 
 
 @pytest.mark.parametrize(
+    ("method", "length"),
+    [
+        *((name, None) for name in ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")),
+        *((name, "0") for name in ("POST", "PUT", "PATCH")),
+    ],
+)
+def test_a_missing_body_is_declared_by_methods_that_have_one(transport, receiver, method, length):
+    """RFC 9110, 8.6: content is anticipated, or not defined."""
+    transport.send(method, receiver.url, (), None)
+    (request,) = receiver.requests
+    assert (request.method, request.headers.get("content-length")) == (method, length)
+
+
+@pytest.mark.parametrize(
     ("rest", "path", "query"),
     [
         ("", "/", ""),
@@ -552,12 +566,16 @@ def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
     assert isinstance(outcome, Response) or outcome.kind == "bad_response"
 
 
-def test_a_fault_ends_the_request_though_it_comes_in_a_single_byte(transport):
+@pytest.mark.parametrize(
+    "parts", [(CHUNKED, b"x", b"\n"), (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",)]
+)
+def test_a_fault_ends_the_request_though_the_connection_stays_open(transport, parts):
+    """Also one that comes in a single byte."""
     over = threading.Event()
 
     def reply(connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in (CHUNKED, b"x", b"\n"):
+        for part in parts:
             connection.sendall(part)
             time.sleep(0.02)
         over.wait(patient(20))

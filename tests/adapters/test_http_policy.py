@@ -249,6 +249,7 @@ def test_a_proxy_by_its_url():
     assert proxy_of("") is None
     assert proxy_of("http://proxy") == Proxy("proxy", 80)
     assert proxy_of("http://user:p%40ss@[::1]:3128") == Proxy("::1", 3128, "user:p@ss")
+    assert proxy_of("http://xx.example.xx") == Proxy("xx.example.xx", 80)
     assert "p@ss" not in repr(proxy_of("http://user:p%40ss@proxy"))
 
 

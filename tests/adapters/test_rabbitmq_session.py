@@ -264,8 +264,9 @@ def test_a_consumer_without_a_response_is_given_up_sooner_than_all(drive, peer, 
 
 
 def test_a_consumer_that_got_its_response_is_not_given_up(drive, clock):
-    driver = drive(set_up_s=2.0).up()
-    clock(2.5)
+    driver = drive(set_up_s=25.0, heartbeat_s=60).up()
+    assert driver.connection.deadline() - time.monotonic() > 20, "it is not woken for that"
+    clock(25.5)
     driver.settle()
     assert driver.of(ConnectionDown) == []
 

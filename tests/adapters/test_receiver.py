@@ -132,6 +132,16 @@ def test_drip_sends_byte_after_byte(receiver, connect):
     assert data.startswith(b"HTTP/1.1 200 OK\r\n\r\n#")
 
 
+def test_by_itself_it_drips_points(connect):
+    connection = connect()
+    connection.sendall(b"GET /drip HTTP/1.1\r\n\r\n")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    data = b""
+    while len(data) < len(head) + 2:
+        data += connection.recv(100)
+    assert data == head + b"." * 2
+
+
 def test_dripping_ends_with_its_client(receiver, connect, caplog):
     """asyncio warns of writes to a connection that is gone."""
     receiver.answer("/drip", Drip(pause_s=0.001))

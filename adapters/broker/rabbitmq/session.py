@@ -118,6 +118,7 @@ class AmqpSession:
         self._consumer_tag = consumer_tag
         self._on_lost = on_lost
         self._consume_s = consume_s
+        self._consume_due: Any = None
         self._ending = False
         self._failure: str | None = None
         self._address = f"{parameters.host}:{parameters.port}"
@@ -404,7 +405,7 @@ class AmqpSession:
         )
         if self._consumer_tag is None:
             return
-        self._io_services.call_later(self._consume_s, self.fail_unless_up)
+        self._consume_due = self._io_services.call_later(self._consume_s, self.fail_unless_up)
         yield (
             f"consume from queue {self._queue!r}",
             partial(
@@ -483,6 +484,8 @@ class AmqpSession:
             self._doing, request = step
             request(callback=self._next_step)
         else:
+            if self._consume_due is not None:
+                self._consume_due.cancel()
             self.up_since = time.monotonic()
             self._events.append(ConnectionUp(self._queue))
             if self._overdue_s is not None:
