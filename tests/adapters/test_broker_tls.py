@@ -194,7 +194,12 @@ def test_the_options_are_those_of_rabbitmqs_clients():
 
 def test_settings_are_the_options_that_a_url_lacks():
     amqp = AmqpSettings(
-        url=["amqps://a/v", "amqp://b", "amqps://c?certfile=/own&verify=verify_peer"],
+        url=[
+            "amqps://a/v",
+            "amqp://b",
+            "amqps://c?certfile=/own&verify=verify_peer",
+            "amqps://d?certfile=",
+        ],
         ca_bundle="/ca",
         client_certificate="/c",
         client_key="/k",
@@ -203,11 +208,12 @@ def test_settings_are_the_options_that_a_url_lacks():
     )
     couchdb = CouchdbSettings(url="https://u:p@h:6984", ca_bundle="/ca")
     made = Settings(amqp=amqp, couchdb=couchdb)
-    first, second, third = broker_url(made).split(",")
+    first, second, third, fourth = broker_url(made).split(",")
     options = take_options(first)
     assert options == ("amqps://a/v", Tls("/ca", "/c", "/k", "n", verify=False))
     assert second == "amqp://b"
     assert take_options(third) == ("amqps://c", Tls("/ca", "/own", "", "n", verify=True))
+    assert take_options(fourth)[1] == Tls("/ca", "", "", "n", verify=False)  # without one
     assert broker_url(made, "amqps://zone").startswith("amqps://zone?cacertfile=%2Fca&")
     assert store_url(made) == "https://u:p@h:6984?cacertfile=%2Fca"
     assert store_url(Settings()) == "sqlite://"
