@@ -72,7 +72,9 @@ def test_what_one_has_finished_all_know(open_file):
     one, other = open_file(), open_file()
     one.add("a")
     other.add("é")
+    other.add("half a character: \ud800")
     for file in (one, other, open_file()):
+        assert file.known("half a character: \ud800") == Finished()
         assert file.known("a") == Finished()
         assert file.known("é") == Finished()
         assert file.known("b") is None
