@@ -34,6 +34,15 @@ sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark each test by the servers that it names, so that no choice of tests forgets one."""
+    for item in items:
+        for server, fixture in (("rabbitmq", "rabbitmq"), ("couchdb", "couchdb_server")):
+            if fixture in item.fixturenames:
+                item.add_marker(server)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item, settings):
     """Limits of tests are as patient as what waits within them."""
     settings = settings._replace(timeout=patient(settings.timeout))

@@ -42,11 +42,11 @@ class _Call(Generic[K]):
     key: K
     hops: Generator[Hop, Response, Outcome]
     deadline: float
-    place: Place = (("", "", 0), None, None)
+    place: Place = field(init=False)
     hop: Hop | None = None
     request: CurlRequest | None = None
     addresses: list[Candidate] = field(factory=list)
-    connect_by: float = 0.0
+    connect_by: float = field(init=False)
     afresh: bool = False
 
 

@@ -80,7 +80,6 @@ class CurlRequest:
         self.address: Candidate | None = None
         self.call: Any = None
         self._connects = self._afresh = self._without_body = False
-        self._method = ""
         self._begin()
         self.easy = pycurl.Curl()
         self.easy.request = self

@@ -320,7 +320,6 @@ class _Connection(asyncio.Protocol):
         self._receiver = receiver
         self._buffer = bytearray()
         self._busy = False
-        self._number = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -273,7 +273,7 @@ def register_views(
     Databases that do not exist are skipped; `found` are the names of the others.
     """
     if not after:
-        yield from _refresh_views(store, DATABASE, WEBHOOKS, ("",))
+        yield from _refresh_views(store, DATABASE, WEBHOOKS, ())  # goes on with the next one
         master = yield from _master_account(directory)
         if master is not None:
             yield from _refresh_views(store, account_database(master), ACCOUNT, ("",))

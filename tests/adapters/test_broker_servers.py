@@ -100,3 +100,36 @@ def test_a_consumer_is_waited_for_twice_as_long_after_each_failure():
     assert tried.consume_s(30.0) == 30.0
     tried.pause_s(LASTED)
     assert tried.consume_s(30.0) == 1.0
+
+
+def test_the_connection_says_who_it_is():
+    said = servers().parameters().client_properties
+    assert (said["connection_name"], said["product"]) == ("here", "Callboard")
+
+
+def test_the_certificate_is_that_of_the_host_or_of_the_given_name():
+    def name(url):
+        return servers(url).parameters().ssl_options.server_hostname
+
+    assert name("amqps://c/v") == "c"
+    assert name("amqps://c/v?server_name_indication=rabbit.internal") == "rabbit.internal"
+
+
+def test_an_unusable_url_shows_the_form():
+    with pytest.raises(BrokerError) as error:
+        servers("amqp://b:port")
+    assert str(error.value) == (
+        "not a usable AMQP URL (expected amqp://user:password@host:port/vhost?option=value)"
+    )
+
+
+def test_the_pauses_of_a_node_grow_from_a_tenth_of_a_second_to_ten_seconds():
+    backoff = Backoff()
+    pauses = [backoff.pause_s(FAILED) for _ in range(12)]
+    for pause, longest in zip(
+        pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, *[10.0] * 5), strict=True
+    ):
+        assert longest / 2 <= pause <= longest
+    # One that lasted for longer than the pause before it begins anew, and no other.
+    assert backoff.pause_s(10.0) >= 5.0
+    assert backoff.pause_s(10.1) <= 0.1

@@ -152,6 +152,25 @@ def test_a_file_that_is_no_certificate_is_named(files, tmp_path):
         url_parameters("amqps://a?certfile=/no/such/file")
 
 
+def test_a_file_that_is_missing_is_named(files):
+    client = str(files.client)
+    for tls, text in (
+        (Tls(ca_file="/no/ca"), "/no/ca"),
+        (Tls(certificate_file="/no/c"), "/no/c"),
+        (Tls(certificate_file="/no/c", key_file="/no/k"), "/no/c and /no/k"),
+        (Tls(certificate_file=client, key_file="/no/k"), f"{client} and /no/k"),
+    ):
+        with pytest.raises(ValueError, match=r"^TLS: ") as fault:
+            tls.context()
+        assert str(fault.value) == f"TLS: {text}: No such file or directory"
+
+
+@pytest.mark.parametrize(("verify", "mode"), [(True, "CERT_REQUIRED"), (False, "CERT_NONE")])
+def test_a_context_verifies_unless_it_is_not_to(files, verify, mode):
+    context = Tls(ca_file=str(files.ca), verify=verify).context()
+    assert (context.verify_mode.name, context.check_hostname) == (mode, verify)
+
+
 def test_the_options_are_those_of_rabbitmqs_clients():
     url = (
         "amqps://u:p@h/v?cacertfile=/c%20a.pem&certfile=/c&keyfile=/k&heartbeat=3"
@@ -160,6 +179,10 @@ def test_the_options_are_those_of_rabbitmqs_clients():
     assert take_options(url) == (
         "amqps://u:p@h/v?heartbeat=3",
         Tls("/c a.pem", "/c", "/k", "n", False),
+    )
+    assert take_options("amqps://h?certfile=/c&x=") == (
+        "amqps://h?x=",
+        Tls(certificate_file="/c"),
     )
     assert take_options("https://h:6984?cacertfile=/c") == ("https://h:6984", Tls("/c"))
     with pytest.raises(BrokerError):
@@ -171,7 +194,12 @@ def test_the_options_are_those_of_rabbitmqs_clients():
 
 def test_settings_are_the_options_that_a_url_lacks():
     amqp = AmqpSettings(
-        url=["amqps://a/v", "amqp://b", "amqps://c?certfile=/own&verify=verify_peer"],
+        url=[
+            "amqps://a/v",
+            "amqp://b",
+            "amqps://c?certfile=/own&verify=verify_peer",
+            "amqps://d?certfile=",
+        ],
         ca_bundle="/ca",
         client_certificate="/c",
         client_key="/k",
@@ -180,11 +208,12 @@ def test_settings_are_the_options_that_a_url_lacks():
     )
     couchdb = CouchdbSettings(url="https://u:p@h:6984", ca_bundle="/ca")
     made = Settings(amqp=amqp, couchdb=couchdb)
-    first, second, third = broker_url(made).split(",")
+    first, second, third, fourth = broker_url(made).split(",")
     options = take_options(first)
     assert options == ("amqps://a/v", Tls("/ca", "/c", "/k", "n", verify=False))
     assert second == "amqp://b"
     assert take_options(third) == ("amqps://c", Tls("/ca", "/own", "", "n", verify=True))
+    assert take_options(fourth)[1] == Tls("/ca", "", "", "n", verify=False)  # without one
     assert broker_url(made, "amqps://zone").startswith("amqps://zone?cacertfile=%2Fca&")
     assert store_url(made) == "https://u:p@h:6984?cacertfile=%2Fca"
     assert store_url(Settings()) == "sqlite://"

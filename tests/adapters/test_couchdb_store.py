@@ -376,6 +376,21 @@ def test_connections_are_kept(answering):
     assert len(ports) == 1
 
 
+def test_a_connection_on_which_nonsense_came_is_not_used_again(answering):
+    ports = []
+    answers = [b"<html/>", b"{}"]
+
+    def answer(request):
+        ports.append(request.client_address)
+        request.reply(200, answers.pop(0), Content_Type="application/json")
+
+    store = CouchdbStore(answering(answer).url)
+    with pytest.raises(StoreUnavailable, match="not a response of CouchDB"):
+        store.get("db", "x")
+    store.get("db", "x")
+    assert len(set(ports)) == 2
+
+
 class CouchdbView:
     """Answers as CouchDB does for a view: in (key, id) order, from startkey and startkey_docid."""
 

@@ -1,9 +1,12 @@
 """Libcurl's transfers in one thread, and who else has to do with them."""
 
+import gc
 import select
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from queue import SimpleQueue
 
 from callboard.adapters.http.address_guard import AddressGuard
@@ -55,6 +58,43 @@ def test_what_is_found_after_the_end_is_written_into_nobody_elses_descriptor():
         go.set()
         thread.join(patient(10))
         assert not thread.is_alive()
+
+
+def test_its_timer_ends_with_it():
+    before = set(threading.enumerate())
+    multi = CurlMulti(1)
+    (timer,) = set(threading.enumerate()) - before
+    assert (timer.name, timer.daemon) == ("curl-alarm", True)
+    multi.wake_at(time.monotonic() + 600)
+    multi.close()
+    timer.join(patient(5))
+    assert not timer.is_alive()
+
+
+class Key:
+    """The key of a request, of which it can be seen whether it is gone."""
+
+
+def test_a_request_at_rest_keeps_nothing_of_the_last_one(receiver):
+    """A large body is freed, and the next request has the method that it is given."""
+    transport = CurlTransport(9, 9, guard=AddressGuard(LOOPBACK))
+
+    def send(method, body):
+        key = Key()
+        transport.begin(key, method, receiver.url, (), body)
+        while not (ended := list(transport.ended())):
+            assert select.select([transport], (), (), patient(5))[0]
+        assert ended[0][1].status == 200
+        return weakref.ref(key)
+
+    body = 20_000 * b"x"
+    held = sys.getrefcount(body)
+    for method, sent in (("POST", True), ("GET", False), ("HEAD", False)):
+        key = send(method, body if sent else None)
+        gc.collect()
+        assert (key(), sys.getrefcount(body)) == (None, held)
+    assert [request.method for request in receiver.requests] == ["POST", "GET", "HEAD"]
+    transport.close()
 
 
 def test_a_process_that_ends_waits_for_no_name():

@@ -1,9 +1,11 @@
 """The ids that are finished: known to every process that opens the file, even after a kill."""
 
 import errno
+import itertools
 import signal
 import subprocess
 import sys
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -29,11 +31,50 @@ def open_file(tmp_path):
         file.close()
 
 
+def test_the_end_of_one_entry_and_the_begin_of_the_next_are_no_id(open_file, tmp_path):
+    """The digest of an id may lie across two entries by chance: here it is put there."""
+    now = float(int.from_bytes(b"zzzz"))  # so that the word after it is a recent time
+    file, path = open_file(clock=lambda: now), tmp_path / "finished.ids"
+    file.add("a")
+    content = path.read_bytes()
+    row = next(n for n in range(0, len(content), 1024) if any(content[n : n + 1024]))
+    digest = content[row : row + 12]
+    shifted = bytes(5) + digest
+    path.write_bytes(content[:row] + shifted.ljust(1024, b"z") + content[row + 1024 :])
+    again = open_file(clock=lambda: now)
+    assert again.known("a") is None
+    again.add("a")
+    assert again.known("a") == Finished()
+    entry = path.read_bytes()[row : row + 1024]
+    assert entry[:12] == digest
+    assert entry[16:] == shifted.ljust(1024, b"z")[:1008]
+
+
+def test_a_row_keeps_the_latest_64_ids(open_file):
+    def row(id):
+        """As the module says: a digest of 12 bytes, whose first 4 choose one of 2048 rows."""
+        return int.from_bytes(blake2b(id.encode(), digest_size=12).digest()[:4]) % 2048
+
+    of_row = (str(number) for number in itertools.count() if row(str(number)) == 7)
+    ids = list(itertools.islice(of_row, 65))
+    file = open_file()
+    for id in ids[:64]:
+        file.add(id)
+    file.answered(ids[1], 1, 500)
+    assert [file.known(id) for id in ids[:64] if id != ids[1]] == [Finished()] * 63
+    file.add(ids[64])
+    assert file.known(ids[0]) is None
+    assert file.known(ids[1]) == Answered(1, 500)
+    assert [file.known(id) for id in ids[2:]] == [Finished()] * 63
+
+
 def test_what_one_has_finished_all_know(open_file):
     one, other = open_file(), open_file()
     one.add("a")
     other.add("é")
+    other.add("half a character: \ud800")
     for file in (one, other, open_file()):
+        assert file.known("half a character: \ud800") == Finished()
         assert file.known("a") == Finished()
         assert file.known("é") == Finished()
         assert file.known("b") is None

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.adapters.broker.edge import as_published
+from callboard.adapters.broker.edge import as_published, offers_of
 from callboard.adapters.broker.properties import DecodedProperties, carried
-from callboard.adapters.broker.protocol import IncomingMessage, UnreadableMessage
+from callboard.adapters.broker.protocol import IncomingMessage, Properties, UnreadableMessage
 from callboard.adapters.broker.publications import (
     event_in,
     for_queue,
@@ -113,6 +113,43 @@ def test_a_header_name_that_is_no_text_costs_the_header_only():
 def test_the_reason_is_given(message, reason):
     assert isinstance(message, UnreadableMessage)
     assert message.reason == reason
+
+
+def test_properties_that_cannot_be_read_are_kept_as_they_came():
+    bad = struct.pack(">H", MESSAGE_ID) + short(b"\xe9")
+    assert base64.b64decode(came(bad).raw["properties"]) == bad
+    both = came(bad, b"\xff", b"caf\xe9")
+    assert {name: base64.b64decode(value) for name, value in both.raw.items()} == {
+        "properties": bad,
+        "exchange": b"\xff",
+        "routing_key": b"caf\xe9",
+    }
+    assert (both.message.exchange, both.message.routing_key) == ("\ufffd", "caf\ufffd")
+    assert both.message.properties.message_id == "\ufffd"
+
+
+@pytest.mark.parametrize("header", [b"x-callboard-exchange", b"x-callboard-routing-key"])
+@pytest.mark.parametrize(("name", "fits"), [("é" * 127 + ".", True), ("é" * 128, False)])
+def test_an_original_name_of_255_bytes_fits_in_a_frame(header, name, fits):
+    """AMQP 0-9-1, 4.2.5.3. Only of a message that was put into our queue directly."""
+    text = b"S" + struct.pack(">I", len(name.encode())) + name.encode()
+    assert isinstance(with_headers((header, text), exchange=""), IncomingMessage) is fits
+    assert isinstance(with_headers((header, text)), IncomingMessage)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "headers", "offers"),
+    [
+        ("", {"x-callboard-exchange": "callevt", "x-callboard-offers": 3}, 3),
+        ("", {"x-callboard-exchange": "callevt"}, 0),
+        ("", {"x-callboard-exchange": "callevt", "x-callboard-offers": "3"}, 0),
+        ("", {"x-callboard-offers": 3}, 0),
+        ("callevt", {"x-callboard-exchange": "callevt", "x-callboard-offers": 3}, 0),
+    ],
+)
+def test_offers_are_counted_in_messages_of_our_own_only(exchange, headers, offers):
+    message = IncomingMessage(1, exchange, "k", b"", Properties(headers=headers))
+    assert offers_of(message) == offers
 
 
 @pytest.mark.parametrize("exchange", ["", "callevt"])

@@ -17,12 +17,15 @@ from callboard.adapters.broker.backoff import Backoff
 from callboard.adapters.broker.embedded import database as embedded_database
 from callboard.adapters.broker.embedded.connection import EmbeddedConnection
 from callboard.adapters.broker.embedded.presence import Presence, is_alive, remove_the_dead, ring
+from callboard.adapters.broker.embedded.relocation import relocate
 from callboard.adapters.broker.protocol import (
     FANOUT,
     BrokerError,
     ConnectionDown,
     ConnectionUp,
+    Declared,
     DelayQueue,
+    Depths,
     Exchange,
     OutgoingMessage,
     Queue,
@@ -203,6 +206,16 @@ def test_a_killed_connection_is_cleared_away_by_the_next(drive, run, tmp_path):
     assert len({path.stem for path in (tmp_path / "connections").glob("*.life")}) == 2
     publisher.publish("private", b"2", mandatory=True)
     drive(PRIVATE).up()
+
+
+def test_a_connection_is_found_by_its_files(tmp_path):
+    presence = Presence(tmp_path)
+    names = {f"{presence.token}.life", f"{presence.token}.bell"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    remove_the_dead(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == names
+    presence.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_child_of_a_killed_process_does_not_keep_its_connection_alive(tmp_path, run):
@@ -465,10 +478,65 @@ def test_acknowledgements_of_a_file_that_is_gone_are_void(drive, tmp_path):
     assert [message.body for message in driver.receive(2)] == [b"old", b"new"]
 
 
+def test_depths_are_reported_once_for_each_question(drive):
+    driver = drive(Topology(queue=Queue("events"), delays=(DelayQueue("wait", 60_000, "events"),)))
+    driver.up().publish("wait", b"1", b"2")
+    driver.publish("events", b"3")
+    for asked in (1, 2):
+        driver.connection.ask_depths()
+        for _poll in range(3):
+            driver.step(0.01)
+        assert driver.of(Depths) == [Depths({"wait": 2, "events": 0})] * asked
+
+
+def test_messages_that_are_wanted_are_moved_and_counted(drive, tmp_path):
+    target = Queue("target")
+
+    def arranged(bodies):
+        return [(target, OutgoingMessage("", "target", body)) for body in sorted(bodies)]
+
+    def moved():
+        wanted = lambda body: body.startswith(b"a")  # noqa: E731
+        return relocate(tmp_path, ("from", "wait", "none"), wanted, arranged)
+
+    assert moved() == 0
+    delays = (DelayQueue("wait", 60_000, "from"),)
+    driver = drive(Topology(queue=Queue("from"), delays=delays, prefetch=1)).up()
+    driver.publish("from", b"a2", b"b")
+    driver.publish("wait", b"a1")
+    driver.connection.close()
+    assert (moved(), moved()) == (2, 0)
+    assert drive(Topology(queue=target)).up().receive(2)[0].body == b"a1"
+
+
 def test_it_looks_again_when_a_delayed_message_is_due(drive):
     driver = drive(Topology(queue=Queue("events"), delays=(DelayQueue("wait", 700, "events"),)))
     driver.up()
     before = time.monotonic()
     driver.publish("wait", b"1")
-    assert before + 0.6 < driver.connection.deadline() < time.monotonic() + 0.75
+    for _look in range(2):  # also of one that finds nothing to do
+        assert before + 0.6 < driver.connection.deadline() < time.monotonic() + 0.75
+        driver.connection.poll()
     assert driver.bodies == []
+
+
+def test_a_further_queue_that_another_takes_is_lost_with_the_connection(drive):
+    first = drive(backoff=Backoff(600, 600)).up()
+    first.connection.declare(Queue("more"))
+    first.connection.consume("more", 1)
+    first.until(lambda: first.of(Declared))
+    other = drive(Topology(queue=Queue("other"))).up()
+    other.connection.consume("more", 1)
+    other.publish("more", b"1")
+    assert "queue 'more' was taken over by another consumer" in first.down().reason
+    assert [m.body for m in other.receive(1)] == [b"1"]
+
+
+def test_an_attempt_that_fails_leaves_no_descriptor_open(drive, tmp_path):
+    drive(Topology(exchanges=(Exchange("x"),))).up().connection.close()
+    unlike = Topology(exchanges=(Exchange("x", FANOUT),))
+    driver = drive(unlike, backoff=Backoff(0.001, 0.001))
+    driver.down()
+    before = open_descriptors()
+    driver.until(lambda: len(driver.of(ConnectionDown)) > 3)
+    assert open_descriptors() <= before

@@ -1,5 +1,6 @@
 """What is the embedded store's own: its file, its order of keys, several processes at once."""
 
+import hashlib
 import multiprocessing
 import os
 import resource
@@ -52,6 +53,12 @@ class TestFile:
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
         for file in path.parent.iterdir():
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    def test_readers_and_a_writer_do_not_wait_for_each_other(self, store, path):
+        """SQLite's WAL, which is a property of the file."""
+        store.save("db", {"_id": "x"})
+        with closing(sqlite3.connect(path)) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
     def test_is_made_at_the_first_use(self, path):
         EmbeddedStore(path).close()
@@ -343,3 +350,24 @@ def test_databases_are_listed_by_name(tmp_path):
     assert store.list_databases("account/", names[4], 2) == []
     assert store.list_databases("nothing", "", 2) == []
     store.close()
+
+
+def test_a_document_without_an_id_is_in_the_views_by_its_new_one(store):
+    store.ensure_views("db", (BY_N,))
+    store.save("db", {"n": 1})
+    (saved,) = store.save_many("db", [{"n": 2}])
+    rows = list(store.view("db", "d/by_n", include_documents=True))
+    assert [row.key for row in rows] == [1, 2]
+    assert rows[1].id == saved.id
+    assert [row.document["_id"] for row in rows] == [row.id for row in rows]
+
+
+def test_a_python_that_has_no_md5_for_security_makes_revisions(store, monkeypatch):
+    """As under FIPS 140."""
+
+    def for_other_uses(data, *, usedforsecurity=True):
+        assert not usedforsecurity
+        return hashlib.md5(data, usedforsecurity=False)
+
+    monkeypatch.setattr("callboard.adapters.store.embedded.md5", for_other_uses)
+    assert store.save("db", {"_id": "x"}).startswith("1-")

@@ -32,6 +32,7 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.connection import (
     EXCHANGE,
     Exchange,
+    ExchangeError,
     GuardedAdapter,
     TimedSocket,
     tls_context,
@@ -172,6 +173,12 @@ def test_a_request_arrives_as_it_was_given(transport, receiver):
     assert request.headers["user-agent"] == f"Callboard/{version('callboard')}"
 
 
+def test_a_large_body_is_sent_without_asking_first(transport, receiver):
+    """libcurl would send `Expect: 100-continue` (RFC 9110, 10.1.1), and wait for a second."""
+    assert post(transport, receiver.url, bytes(1024 * 1024 + 1)).status == 200
+    assert "expect" not in receiver.requests[0].headers
+
+
 def test_the_user_agent_may_be_chosen(transport, receiver):
     transport.send("GET", receiver.url, [("user-agent", "stage/1")], None)
     assert receiver.requests[0].headers["user-agent"] == "stage/1"
@@ -191,6 +198,20 @@ def test_a_get_has_no_body_and_a_post_tells_that_it_is_empty(transport, receiver
     get, posted = receiver.requests
     assert "content-length" not in get.headers
     assert posted.headers["content-length"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("method", "length"),
+    [
+        *((name, None) for name in ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")),
+        *((name, "0") for name in ("POST", "PUT", "PATCH")),
+    ],
+)
+def test_a_missing_body_is_declared_by_methods_that_have_one(transport, receiver, method, length):
+    """RFC 9110, 8.6: content is anticipated, or not defined."""
+    transport.send(method, receiver.url, (), None)
+    (request,) = receiver.requests
+    assert (request.method, request.headers.get("content-length")) == (method, length)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +425,17 @@ def test_a_request_leaves_descriptors_to_its_process(transport, receiver):
     assert then.status == 200
 
 
+def test_an_address_that_refuses_is_tried_once(make):
+    asked = []
+
+    def resolve(_host, port, *_args):
+        asked.append(port)
+        return [answer("127.0.0.1", port)]
+
+    outcome = post(make(resolve=resolve), f"http://hooks.example:{free_port()}/")
+    assert (kind(outcome), len(asked)) == ("failed_connect: econnrefused", 1)
+
+
 @pytest.mark.parametrize("open_one", [0, 1, 2])
 def test_any_of_the_addresses_may_be_the_one_that_accepts(make, receiver, open_one):
     addresses = ["127.0.0.2", "127.0.0.3"]
@@ -535,6 +567,25 @@ def test_a_flood_ends_long_before_the_deadline(make, receiver, head):
 
 
 @pytest.mark.parametrize(
+    "parts", [(CHUNKED, b"x", b"\n"), (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",)]
+)
+def test_a_fault_ends_the_request_though_the_connection_stays_open(transport, parts):
+    """Also one that comes in a single byte."""
+    over = threading.Event()
+
+    def reply(connection):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(0.02)
+        over.wait(patient(20))
+
+    with replying(reply) as port:
+        assert kind(post(transport, f"http://127.0.0.1:{port}/")) == "bad_response"
+        over.set()
+
+
+@pytest.mark.parametrize(
     "data", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", CHUNKED + b"5\r\nab", CHUNKED]
 )
 def test_an_answer_that_breaks_off(transport, receiver, data):
@@ -630,6 +681,27 @@ def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_come
         for _ in range(2):
             exchange.patiently(ours, lambda: ours.recv(1))
             assert said == ["waits"]
+
+
+def test_an_exchange_takes_as_many_bytes_as_it_may():
+    exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 5, 10_000)
+    exchange.count(9_000)
+    exchange.count(1_000)
+    with pytest.raises(ExchangeError):
+        exchange.count(1)
+
+
+def test_a_name_is_looked_up_for_new_connections_only(make, receiver):
+    asked = []
+
+    def resolve(host, port, *_args):
+        asked.append(host)
+        return [answer("127.0.0.1", port)]
+
+    transport = make(resolve=resolve)
+    for _request in range(2):
+        assert post(transport, f"http://hooks.example:{receiver.port}/").status == 200
+    assert asked == ["hooks.example"]
 
 
 def test_a_slow_answer_within_the_deadline_is_one(make, receiver):

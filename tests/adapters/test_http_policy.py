@@ -11,12 +11,16 @@ import trustme
 
 from callboard.actors.delivery.transports import check, check_hook, doubt, rules, transport
 from callboard.adapters.http.address_guard import AddressGuard
+from callboard.adapters.http.curl_request import Proxy, proxy_of
 from callboard.adapters.http.endpoint_rules import EndpointRules
+from callboard.adapters.http.policy import HttpPolicy
+from callboard.adapters.http.redirects import HttpRequest
 from callboard.adapters.receiver.server import Answer, Close, Drip
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import InvalidHook
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 from support.hooks import hooks_with
 from support.http import LOOPBACK, resolves_to, server_context
 from support.patience import patient
@@ -125,6 +129,16 @@ def test_a_payload_that_is_too_large_is_not_sent(make, receiver):
     assert receiver.count == 2
 
 
+def test_without_options_of_its_own_a_hook_gets_the_node_s_tls_which_verifies():
+    policy = HttpPolicy(AddressGuard())
+    request = HttpRequest("POST", "https://hooks.example/", (), b"x")
+    for endpoint in (None, EndpointOptions()):
+        hop = next(policy.exchange(request, None, "a1", endpoint))
+        assert (hop.tls, hop.reach.tls_verify, hop.reach.ca_bundle) == (None, True, None)
+    unsafe = next(policy.exchange(request, None, "a1", EndpointOptions(tls_verify=False)))
+    assert (unsafe.tls.verify, unsafe.reach.tls_verify) == (False, False)
+
+
 # Redirects
 
 
@@ -201,6 +215,15 @@ def test_a_connection_that_turns_out_stale_after_a_redirect_costs_nothing(make, 
     assert [request.connection for request in receiver.requests] == [1, 1, 2]
 
 
+def test_a_redirect_after_a_stale_connection_uses_the_one_that_replaced_it(make, receiver):
+    answers = iter((Close(), goes_to("/b")))
+    receiver.answer("/a", lambda _request: next(answers))
+    transport = make(follow_redirects=1)
+    assert post(transport, f"{receiver.url}/first").status == 200
+    assert post(transport, f"{receiver.url}/a").status == 200
+    assert [request.connection for request in receiver.requests] == [1, 1, 2, 2]
+
+
 def test_redirects_share_the_deadline(make, receiver):
     receiver.answer("/a", Answer(302, headers={"Location": "/b"}, delay_s=0.3))
     receiver.answer("/b", Drip(pause_s=0.02))
@@ -220,6 +243,14 @@ def test_a_redirect_does_not_lead_out_of_tls(make, authority, receiver):
 
 
 # A proxy
+
+
+def test_a_proxy_by_its_url():
+    assert proxy_of("") is None
+    assert proxy_of("http://proxy") == Proxy("proxy", 80)
+    assert proxy_of("http://user:p%40ss@[::1]:3128") == Proxy("::1", 3128, "user:p@ss")
+    assert proxy_of("http://xx.example.xx") == Proxy("xx.example.xx", 80)
+    assert "p@ss" not in repr(proxy_of("http://user:p%40ss@proxy"))
 
 
 def through(proxy, user=""):

@@ -266,3 +266,57 @@ def test_heads_have_64_kib_in_all():
     early = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"x" * 1000 + b"\r\n\r\n"
     assert read(64 * 1024, early).response.body == b"abc"
     assert read(65 * 1024, early) is BadResponseError
+
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = b"y" * 60
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (LONG + b"\r\n\r\n", f"no status line: {LONG[:40]!r}"),
+        (b"HTTP/1.1 20 " + LONG + b"\r\n\r\n", f"no status line: {b'HTTP/1.1 20 ' + LONG[:28]!r}"),
+        (OK + LONG + b"\r\n\r\n", f"no header: {LONG[:40]!r}"),
+        (OK + b"X: y\r\n" * 101 + b"\r\n", "more than 100 headers"),
+        (OK + b"Transfer-Encoding: " + LONG + b"\r\n\r\n", f"transfer coding {'y' * 40!r}"),
+        (OK + b"Content-Length: " + LONG + b"\r\n\r\n", f"Content-Length {'y' * 40!r}"),
+        (OK + b"Content-Length: " + b"9" * 19 + b"\r\n\r\n", f"Content-Length {'9' * 19!r}"),
+        (CHUNKED + LONG + b"\r\n", f"no chunk: {LONG[:40]!r}"),
+        (CHUNKED + b"8000000000000000\r\n", "a chunk of 9223372036854775808 bytes"),
+        (CHUNKED + b"2\r\nokX\r\n", "a chunk does not end where it should"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "interim status 101"),
+        (OK + b"X: " + LONG * 1100, "too long"),
+        (OK + b"Content-Length: 5\r\n\r\nhell", "the response broke off"),
+        (OK + b"Server: a\r\nServer: b\r\nContent-Length: 5\r\n\r\nhell", "the response broke off"),
+        (CHUNKED + b"5\r\nhell", "the response broke off"),
+        (OK + b"Content-Le", "the response broke off"),
+        (b"", "the response broke off"),
+    ],
+)
+def test_a_fault_is_named_with_the_begin_of_the_line(data, text):
+    """At most 40 bytes of it: the text is logged, and shown in the attempt."""
+    with pytest.raises((BadResponseError, ConnectionError)) as fault:
+        read_response(Arriving([data]), "POST", LIMIT)
+    assert str(fault.value) == text
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "limit", "expected"),
+    [
+        (OK + b"X: y\r\n" * 99 + b"Content-Length: 2\r\n\r\nok", "POST", 2, (b"ok", False, True)),
+        (OK + b"Content-Length: 3\r\n\r\nabc", "POST", 2, (b"ab", True, False)),
+        (OK + b"Content-Length: 3\r\n\r\nabc", "POST", 3, (b"abc", False, True)),
+        (OK + b"Server: x\r\n\r\nabc", "POST", 2, (b"ab", True, False)),
+        (OK + b"Server: x\r\n\r\nabc", "POST", 3, (b"abc", False, False)),
+        (CHUNKED + b"3\r\nabc\r\n0\r\n\r\n", "POST", 2, (b"ab", True, False)),
+        (CHUNKED + b"3\r\nabc\r\n0\r\n\r\n", "POST", 3, (b"abc", False, True)),
+        (CHUNKED, "HEAD", 3, (b"", False, True)),
+        (OK + b"Content-Length: " + b"9" * 18 + b"\r\n\r\nabc", "POST", 2, (b"ab", True, False)),
+        (b"HTTP/1.1 304 No\r\nContent-Length: 3\r\n\r\n", "GET", 3, (b"", False, True)),
+        (b"HTTP/1.1 103 E\r\n\r\n" + CHUNKED + b"0\r\n\r\n", "GET", 3, (b"", False, True)),
+    ],
+)
+def test_a_body_is_read_up_to_the_limit(data, method, limit, expected):
+    response, keep = read_response(Arriving([data]), method, limit)
+    assert (response.body, response.cut, keep) == expected

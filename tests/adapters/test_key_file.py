@@ -31,6 +31,12 @@ def test_a_file_is_made_once_for_its_owner_alone(file):
     assert [each.name for each in file.parent.iterdir()] == ["key"]
 
 
+def test_folders_on_the_way_to_a_file_are_for_its_owner_alone(tmp_path):
+    put_if_missing(tmp_path / "a" / "b" / "key", "the key")
+    assert read_private(tmp_path / "a" / "b" / "key") == b"the key\n"
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o601, 0o644])
 def test_a_file_that_is_open_to_everybody_is_refused(file, mode):
     file.chmod(mode)

@@ -2,19 +2,22 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import requests
 
+from callboard.adapters.receiver.arrivals import Arrivals, Attempt
 from callboard.adapters.receiver.faults import AtFirst, Misbehaviour, Sometimes
-from callboard.adapters.receiver.listener import Listener
-from callboard.adapters.receiver.server import Answer, Close
+from callboard.adapters.receiver.listener import Listener, in_words
+from callboard.adapters.receiver.server import Answer, Close, Hang
 from callboard.webhooks.deliveries.signing import (
     ED25519,
     InvalidSecret,
     new_secret,
     signature_headers,
 )
+from callboard.webhooks.deliveries.verifying import Verdict
 from support.patience import patient
 
 SECRET = new_secret()
@@ -131,3 +134,62 @@ def test_the_path_says_what_to_answer_where_nothing_else_does():
             post(listener, "/status/404", id="a")
         assert post(listener, "/status/404", id="a") == 404
         assert [a.answer for a in listener.wait_for(2)] == ["close", "404"]
+
+
+def test_attempts_are_counted_by_delivery():
+    arrivals = Arrivals()
+    found = [
+        arrivals.take({"webhook-id": id} if id is not None else {}, verdict, now_s)
+        for id, verdict, now_s in (
+            ("a", Verdict.OK, 10.0),
+            ("a", Verdict.OK, 12.5),
+            ("", Verdict.WRONG, 12.5),
+            (None, None, 13.0),
+        )
+    ]
+    assert found == [
+        Attempt("a", 1, False, None),
+        Attempt("a", 2, False, 2.5),
+        Attempt(None, 1, False, 0.0),
+        Attempt(None, 1, False, 0.5),
+    ]
+    arrivals.answered_well("a")
+    arrivals.answered_well(None)
+    assert arrivals.take({"webhook-id": "a"}, Verdict.OK, 14.0) == Attempt("a", 3, True, 1.0)
+    assert arrivals.take({"webhook-id": "b"}, None, 14.0) == Attempt("b", 1, False, 0.0)
+    assert (arrivals.requests, arrivals.good, arrivals.repeats) == (6, 2, 1)
+    assert arrivals.deliveries == 2
+    assert dict(arrivals.verdicts) == {Verdict.OK: 3, Verdict.WRONG: 1}
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (Answer(204), "204"),
+        (Answer(200, delay_s=0.25), "200 after 0.25 s"),
+        (Answer(200, delay_s=2.0), "200 after 2 s"),
+        (Close(), "close"),
+        (Hang(), "hang"),
+    ],
+)
+def test_a_response_in_words(behaviour, words):
+    assert in_words(behaviour) == words
+
+
+def test_a_success_is_a_status_from_200_to_299():
+    with Listener() as listener:
+        for status in (199, 300, 200, 299):
+            with suppress(requests.ConnectionError):  # of the interim status
+                requests.post(f"{listener.url}/status/{status}", timeout=patient(5))
+        listener.wait_for(4)
+        assert listener.account.good == 2
+
+
+def test_only_so_many_arrivals_are_remembered():
+    with Listener(keep=2) as listener:
+        for number in range(3):
+            requests.post(f"{listener.url}/{number}", timeout=patient(5))
+        assert [each.request.path for each in listener.wait_for(3)] == ["/1", "/2"]
+        assert [each.request.path for each in listener.arrivals] == ["/1", "/2"]
+        with pytest.raises(TimeoutError, match=r"^only 3 requests within 0\.001 s$"):
+            listener.wait_for(4, timeout_s=0.001)

@@ -1,5 +1,8 @@
 """What a node remembers of its ordered queues over restarts."""
 
+import sqlite3
+from contextlib import closing
+
 from attrs import evolve
 
 from callboard.adapters.local.ordered_file import KEPT_S, OrderedFile
@@ -30,6 +33,22 @@ def test_queues_and_states_outlive_the_process(tmp_path):
     again.forget(["d", "unknown"])
     again.close()
     assert opened(tmp_path / "data" / "ordered").restored(FRESH) == FRESH
+
+
+def test_a_state_that_is_no_later_is_left(tmp_path):
+    file = opened(tmp_path / "ordered")
+    file.keep([LATER])
+    for made, deferrals, is_left in ((2, 3, True), (3, 0, True), (2, 2, False), (1, 9, False)):
+        retry = evolve(FRESH, attempts_made=made, deferrals=deferrals)
+        assert (file.restored(retry) is retry) is is_left
+    file.close()
+
+
+def test_the_file_has_a_log_before_it(tmp_path):
+    """So that a write waits for no disk (WAL, as the module says of its other files)."""
+    opened(tmp_path / "ordered").close()
+    with closing(sqlite3.connect(tmp_path / "ordered")) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_it_is_new_until_a_process_has_used_it(tmp_path):

@@ -1,5 +1,6 @@
 """Spans at the collector: their places in the trace, what they tell, and what they must not."""
 
+import atexit
 import logging
 import socket
 import threading
@@ -140,8 +141,8 @@ def test_the_first_span_of_a_trace_has_no_parent(collector, tracing_to):
 def test_what_goes_wrong_is_told_by_its_kind(collector, tracing_to):
     tracing = tracing_to(collector.url)
     outcomes = (
-        Response(503),
-        Response(302),
+        Response(400),
+        Response(399),
         ClientError("failed_connect: econnrefused", "to user:pa55word@10.0.0.1"),
     )
     for attempts_made, outcome in enumerate(outcomes):
@@ -149,7 +150,7 @@ def test_what_goes_wrong_is_told_by_its_kind(collector, tracing_to):
     tracing.consume(MESSAGE, "q", PARENT).fail("given back")
     tracing.close()
     failed, redirected, refused, given_back = collector.spans
-    assert (failed.status, failed.attributes["error.type"]) == ("error", "503")
+    assert (failed.status, failed.attributes["error.type"]) == ("error", "400")
     assert "http.request.resend_count" not in failed.attributes
     assert (redirected.status, "error.type" in redirected.attributes) == ("unset", False)
     assert redirected.attributes["http.request.resend_count"] == 1
@@ -285,6 +286,34 @@ def test_a_collector_that_refuses_is_told_once(status, tracing_to, caplog):
     assert event == "collector_down"
     assert str(status) in facts["reason"]
     assert not caplog.records, "the library's own lines"
+
+
+def test_nothing_is_left_for_the_exit_of_the_process(tracing_to, monkeypatch):
+    """A process that forked this one would wait for the collector at its exit."""
+    left = []
+    monkeypatch.setattr(atexit, "register", lambda call, *_arguments, **_options: left.append(call))
+    tracing_to(f"http://127.0.0.1:{free_port()}")
+    assert left == []
+
+
+@pytest.mark.parametrize(("status", "waits_s"), [(200, 20.0), (500, 0)])
+def test_the_end_waits_for_a_batch_only_while_batches_are_taken(
+    status, waits_s, tracing_to, monkeypatch
+):
+    waited, join = [], threading.Thread.join
+
+    def joined(thread, timeout=None):
+        waited.append(timeout)
+        join(thread, patient(20))
+
+    with Collector(status=status) as collector:
+        tracing = tracing_to(collector.url, interval_ms=20)
+        tracing.match("m", None).end()
+        until(lambda: collector.requests and (status == 200 or tracing.said))
+        monkeypatch.setattr(threading.Thread, "join", joined)
+        tracing.close()
+        monkeypatch.undo()
+    assert waited[0] == waits_s or waited[-1] == waits_s
 
 
 def test_a_hanging_collector_does_not_hold_up_the_end(tracing_to):

@@ -100,6 +100,11 @@ REFUSED = OSError(111, "Connection refused")
         (AMQPConnectorSocketConnectError(REFUSED), "Connection refused"),
         (AMQPConnectionWorkflowFailed([ValueError("first"), REFUSED]), "Connection refused"),
         (ValueError("other"), "ValueError('other')"),
+        (
+            errors.IncompatibleProtocolError("('lost', ConnectionResetError(104, 'reset'))"),
+            "TLS: the server ended the connection at once: it may demand a client certificate",
+        ),
+        (errors.IncompatibleProtocolError("StreamLostError: EOF"), "StreamLostError: EOF"),
     ],
 )
 def test_an_error_in_words(error, words):

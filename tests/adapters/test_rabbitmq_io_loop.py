@@ -1,12 +1,14 @@
 import select
 import socket
 import threading
+import time
 
 import pytest
 
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from performance.counting import c_calls
-from support.descriptors import open_descriptors
+from support.descriptors import freed_by, open_descriptors
+from support.patience import patient
 
 
 @pytest.fixture
@@ -137,3 +139,21 @@ def test_closed_it_leaves_no_descriptor_open():
     assert len(open_descriptors() - before) == 3
     loop.close()
     assert open_descriptors() == before
+
+
+def test_a_thread_that_is_late_writes_into_nobody_elses_descriptor():
+    """Such as one that looks up a name for a connection that was closed meanwhile."""
+    loop = PollableLoop()
+    with freed_by(loop.close):
+        loop.add_callback(lambda: None)
+        loop.wake()
+
+
+def test_waiting_ends_with_the_time_or_with_work(loop):
+    began = time.monotonic()
+    loop.wait(0.02)
+    assert time.monotonic() - began >= 0.015
+    loop.wake()
+    began = time.monotonic()
+    loop.wait(60)
+    assert time.monotonic() - began < patient(30)

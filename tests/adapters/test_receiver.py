@@ -19,6 +19,7 @@ from callboard.adapters.receiver.server import (
     ReceivedRequest,
     behaviour_of_path,
 )
+from support.descriptors import open_descriptors
 from support.patience import patient
 
 
@@ -131,6 +132,27 @@ def test_drip_sends_byte_after_byte(receiver, connect):
     assert data.startswith(b"HTTP/1.1 200 OK\r\n\r\n#")
 
 
+def test_by_itself_it_drips_points(connect):
+    connection = connect()
+    connection.sendall(b"GET /drip HTTP/1.1\r\n\r\n")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+    data = b""
+    while len(data) < len(head) + 2:
+        data += connection.recv(100)
+    assert data == head + b"." * 2
+
+
+def test_dripping_ends_with_its_client(receiver, connect, caplog):
+    """asyncio warns of writes to a connection that is gone."""
+    receiver.answer("/drip", Drip(pause_s=0.001))
+    connection = connect()
+    connection.sendall(b"GET /drip HTTP/1.1\r\n\r\n")
+    connection.recv(100)
+    connection.close()
+    time.sleep(0.05)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_request_in_pieces_is_put_together(receiver, connect):
     connection = connect()
     for byte in b"PUT /ok HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc":
@@ -193,6 +215,56 @@ def test_a_head_has_at_most_64_kilobytes(connect, length, status):
     connection = connect()
     connection.sendall(begin.ljust(length, b"x") + b"\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "response"),
+    [
+        (b"GET /ok HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (b"HEAD /b HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
+        (
+            b"GET /b HTTP/1.1\r\nConnection: Close\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody",
+        ),
+        (b"GET /status/304 HTTP/1.1\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+        (b"GET /status/299 HTTP/1.1\r\n\r\n", b"HTTP/1.1 299 \r\nContent-Length: 0\r\n\r\n"),
+        (
+            b"GET /own HTTP/1.1\r\n\r\n",
+            b"HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\nX: y\r\n\r\nbody",
+        ),
+        (
+            b"POST /ok HTTP/1.1\r\nContent-Length: 16777217\r\n\r\n",
+            b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 0\r\n"
+            b"Connection: close\r\n\r\n",
+        ),
+    ],
+)
+def test_a_response_byte_by_byte(receiver, connect, request_bytes, response):
+    receiver.answer("/b", Answer(body=b"body"))
+    receiver.answer("/own", Answer(202, b"body", {"Content-Length": "9", "X": "y"}))
+    connection = connect()
+    connection.sendall(request_bytes)
+    got = b""
+    while len(got) < len(response):
+        got += connection.recv(1000)
+    assert got == response
+
+
+def test_a_body_has_at_most_16_mebibytes(receiver, connect):
+    connection = connect()
+    connection.sendall(b"POST /ok HTTP/1.1\r\nContent-Length: 16777216\r\n\r\n")
+    connection.sendall(bytes(2**24))
+    assert connection.recv(100).startswith(b"HTTP/1.1 200 OK")
+    assert len(receiver.requests[0].body) == 2**24
+
+
+def test_headers_of_a_name_are_joined_and_blanks_around_them_dropped(receiver, client):
+    client.putrequest("GET", "/ok")
+    for value in (" a \t", "\tb"):
+        client.putheader("X-Two", value)
+    client.endheaders()
+    client.getresponse().read()
+    assert receiver.requests[0].headers["x-two"] == "a, b"
 
 
 def test_behaviour_changes_while_it_runs_and_the_longest_prefix_wins(receiver, client):
@@ -275,6 +347,14 @@ def test_stopping_frees_the_port_whatever_is_under_way(behaviour):
         read_all(connection)
     with Receiver(port=receiver.port) as next_one:
         assert next_one.port == receiver.port
+
+
+def test_a_stopped_receiver_leaves_no_descriptor_open():
+    before = open_descriptors()
+    with Receiver() as receiver:
+        assert open_descriptors() > before
+    receiver.stop()
+    assert open_descriptors() == before
 
 
 def test_a_port_in_use_is_an_error(receiver):

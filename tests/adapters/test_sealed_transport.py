@@ -32,6 +32,7 @@ from callboard.adapters.local.sealed_transport import (
 from callboard.supervision.thespian_patches import log_to
 from services import free_port
 from support.patience import patient
+from support.streams import proof
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(32)
@@ -348,6 +349,26 @@ class TestProbe:
             thread.start()
             assert probe("127.0.0.1", server.getsockname()[1], KEY) == "silent"
             thread.join(5)
+
+    @pytest.mark.parametrize(("key", "verdict"), [(KEY, "ours"), (OTHER_KEY, "stranger")])
+    @pytest.mark.parametrize("cut", [1, 20, 51])
+    def test_judges_by_the_proof_however_it_comes(self, key, verdict, cut):
+        def answer(server):
+            connection, _address = server.accept()
+            with connection:
+                asked = connection.recv(100)
+                assert asked[:4] == b"CBF2"
+                nonce = bytes(16)
+                answer = b"CBF2" + nonce + proof(key, b"listener", asked[4:] + nonce)
+                connection.sendall(answer[:cut])
+                connection.sendall(answer[cut:])
+                connection.recv(1)  # until it has hung up
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=answer, args=(server,))
+            thread.start()
+            assert probe("127.0.0.1", server.getsockname()[1], KEY, patient(5)) == verdict
+            thread.join()
 
     def test_an_echo_is_a_stranger(self):
         """A listener that sends the probe back has not shown that it holds the key."""

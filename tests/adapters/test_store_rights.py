@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from callboard.adapters.store import rights
 from callboard.adapters.store.rights import ACCOUNT, ALL, MONTH, NUMBERS, RIGHTS, Operation, right
 from support.building import PROJECT
 
@@ -121,3 +122,48 @@ def test_each_is_listed_once():
     assert len({(each.operation, each.database) for each in RIGHTS}) == len(RIGHTS)
     assert all(right(each.operation, each.database) is each for each in RIGHTS)
     assert right(CREATE, "services") is None
+
+
+def test_the_names_and_the_roles_are_those_of_the_documentation():
+    assert [
+        *("account/…", "account/…-YYYYMM"),
+        *("(all)", "numbers/…"),
+    ] == [ACCOUNT, MONTH, ALL, NUMBERS]
+    assert {str(each): rights.ROLES[each] for each in Operation} == {
+        "create": "server administrator",
+        "store views": "database administrator",
+        "read": "member",
+        "write": "member",
+        "list databases": "server administrator",
+    }
+    views = {
+        database: [f"{view.design}/{view.name}" for view in views]
+        for database, views in rights.VIEWS.items()
+    }
+    assert views == {
+        "webhooks": [
+            f"webhooks/{name}_listing" for name in ("webhooks", "accounts", "hook", "crossbar")
+        ],
+        "account/…": ["webhooks/webhook_meta_listing"],
+        "account/…-YYYYMM": [f"webhooks/attempts_by_{name}_listing" for name in ("hook", "time")],
+        "callboard_dead_letters": [
+            f"dead_letters/by_{name}" for name in ("time", "account", "hook")
+        ],
+    }
+
+
+def test_rights_that_only_some_installations_need():
+    """The others are needed by all, and `callboard doctor` asks for them."""
+    found = {(str(each.operation), each.database) for each in RIGHTS if not each.always}
+    assert found == {
+        ("create", "system_config"),
+        ("read", "system_schemas"),
+        ("write", "system_schemas"),
+        ("read", "numbers/…"),
+        ("read", "port_requests"),
+        ("create", "account/…"),
+        ("store views", "account/…"),
+        ("list databases", "(all)"),
+        *((name, "callboard_posted_events") for name in ("create", "read", "write")),
+        *((name, "callboard_tokens") for name in ("create", "read", "write")),
+    }

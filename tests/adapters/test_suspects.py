@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.adapters.local.suspects import DEATHS, MOST, SIZE, Suspects
+from support.descriptors import open_descriptors
 
 A, B = b"a" * 16, b"b" * 16
 
@@ -51,6 +52,26 @@ def test_exceptions_count_for_each_message_and_survive_the_process(opened):
     suspects = opened()
     assert (suspects.deaths_of(A), suspects.deaths_of(B)) == (2, 1)
     assert not suspects.wary
+
+
+def test_a_death_is_counted_once_however_often_the_file_is_opened(tmp_path, clock):
+    path = tmp_path / "a" / "folder" / "bridge"
+    killed = Suspects(path, pytest.fail, clock)
+    killed.mark(A)
+    killed.close()
+    for _start in range(3):
+        suspects = Suspects(path, pytest.fail, clock)
+        assert suspects.deaths_of(A) == 1
+        suspects.close()
+
+
+def test_a_closed_file_leaves_no_descriptor_open(opened):
+    before = open_descriptors()
+    suspects = opened()
+    assert open_descriptors() > before
+    suspects.close()
+    suspects.close()
+    assert open_descriptors() == before
 
 
 def test_a_message_that_was_handled_is_suspected_no_longer(opened):

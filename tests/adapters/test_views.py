@@ -166,8 +166,23 @@ def test_metadata(embedded):
 def test_descendants(embedded):
     below = embedded.view("accounts", "accounts/listing_by_descendants", start=[A], end=[A, {}])
     assert [row.value["id"] for row in below] == [B, "c" * 32]
-    everyone = embedded.view("accounts", "accounts/listing_by_id")
-    assert [row.id for row in everyone] == [A, B, "c" * 32, "e" * 32]
+    everyone, descendants = (rows(embedded, "accounts", view) for view in views.ACCOUNTS)
+    c, e = "c" * 32, "e" * 32
+    names = {A: "top", B: "middle", e: "treeless"}
+    accounts = {
+        id: {"id": id} | ({"name": names[id]} if id in names else {}) for id in (A, B, c, e)
+    }
+    assert everyone == [(id, id, value) for id, value in accounts.items()]
+    assert descendants == [
+        (B, [A, B], accounts[B]),
+        (c, [A, c], accounts[c]),
+        (c, [B, c], accounts[c]),
+    ]
+
+
+def test_numbers_that_are_being_ported(embedded):
+    (listing,) = (rows(embedded, "port_requests", view) for view in views.PORT_REQUESTS)
+    assert listing == [("1", "+1", A), ("2", "+1", B), ("1", "+2", A)]
 
 
 def test_dead_letters(embedded):
@@ -180,10 +195,37 @@ def test_dead_letters(embedded):
         {"kind": "event", "module": "object", "reason": "r", "exchange": "configuration",
          "routing_key": "k"},
     )  # fmt: skip
+    assert by_time[2][1:] == (
+        [63900000002, "1"],
+        {"kind": "delivery", "account_id": A, "hook_id": "h", "hook_event": "all",
+         "uri": "http://u/", "reason": "status 500", "tries": 1},
+    )  # fmt: skip
     assert [row[1] for row in by_account] == [
         [None, None, "4"], [A, 63900000002, "1"], [B, 63900000003, "3"],
     ]  # fmt: skip
-    assert [row[0] for row in by_hook] == ["3", "4", "1"]
+    assert [row[1] for row in by_hook] == [
+        ["g", 63900000003, "3"], ["h", None, "4"], ["h", 63900000002, "1"],
+    ]  # fmt: skip
+
+
+def test_the_javascript_of_dead_letters():
+    by_time, by_account, by_hook = (view.map_javascript for view in views.DEAD_LETTERS)
+    members = (
+        "{kind: doc.kind, reason: doc.reason, account_id: doc.pvt_account_id, "
+        "hook_id: doc.hook_id, hook_event: doc.hook_event, module: doc.module, uri: doc.uri, "
+        "exchange: doc.exchange, routing_key: doc.routing_key, tries: doc.tries}"
+    )
+    for javascript, condition, key in (
+        (by_time, "", ""),
+        (by_account, " || doc.pvt_account_id === undefined", "doc.pvt_account_id, "),
+        (by_hook, " || doc.hook_id === undefined", "doc.hook_id, "),
+    ):
+        assert javascript == (
+            "function(doc) {\n"
+            f"  if (doc.pvt_type !== 'dead_letter' || doc.pvt_deleted{condition}) return;\n"
+            f"  emit([{key}doc.pvt_created, doc._id], {members});\n"
+            "}"
+        )
 
 
 def test_names_are_unique():

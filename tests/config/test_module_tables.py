@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from attrs import asdict
 
 import callboard.config
 from callboard.config import ConfigError, ModuleSettings, Settings, effective, load
@@ -216,3 +217,31 @@ def test_they_are_shown_after_the_keys(loaded, tmp_path):
 def test_they_travel_between_processes(loaded):
     settings = loaded(LEAST).settings
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_members_that_a_table_leaves_out(loaded):
+    """As docs/modules.md says."""
+    (module,) = loaded(LEAST).settings.modules
+    left_out = asdict(module)
+    for name in ("id", "exchange", "bindings", "account"):
+        left_out.pop(name)
+    assert left_out == {
+        "binding_headers": (),
+        "declare": True,
+        "exchange_type": "topic",
+        "exchange_durable": True,
+        "exchange_auto_delete": False,
+        "exchange_internal": False,
+        "exchange_arguments": {},
+        "name": "",
+        "description": "",
+        "account_id": "",
+        "only": {},
+        "only_if_present": {},
+        "fields": {},
+        "raw": False,
+        "schema": {},
+        "samples": (),
+        "validate": "off",
+        "reference": "",
+    }

@@ -195,3 +195,11 @@ def test_defaults_and_limits():
         for o in options()
     ]
     assert sorted(found) == LIMITS.read_text().splitlines()
+
+
+def test_the_contrast_of_dark_colours_is_that_of_wcag():
+    """Relative luminance: a part of at most 0.04045 (10 of 255) is divided by 12.92."""
+    for ground, colour in (("#f4f4f2", "#000000"), ("#f4f4f2", "#0a0b0a"), ("#797979", "#0a0a0a")):
+        assert rules.readable_colour(ground)(colour) == colour
+    with pytest.raises(ValueError, match=r"contrast of 4\.5 to #767676"):
+        rules.readable_colour("#767676")("#0a0a0a")

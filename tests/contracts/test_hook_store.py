@@ -144,8 +144,15 @@ def test_an_account_is_made_once(store, hooks):
     assert hooks.ensure_accounts([ACCOUNT, other], NOW + 1) == [other]
     assert hooks.ensure_accounts([], NOW + 1) == []
     account = store.get("accounts", ACCOUNT)
-    assert (account["pvt_type"], account["pvt_tree"]) == ("account", [])
-    assert account["pvt_created"] == NOW
+    del account["_rev"]
+    assert account == {
+        "_id": ACCOUNT,
+        "pvt_type": "account",
+        "pvt_account_id": ACCOUNT,
+        "pvt_tree": [],
+        "pvt_created": NOW,
+        "pvt_modified": NOW,
+    }
 
 
 def test_a_listing_goes_on_behind_a_hook(hooks):

@@ -4,7 +4,6 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from pika.adapters.utils.selector_ioloop_adapter import (  # type: ignore[import-untyped]
@@ -233,15 +232,14 @@ class AmqpConnection:
         if self._loop is None:
             return
         give_up = time.monotonic() + self._close_s
-        with suppress(AssertionError):  # pika's, if an attempt to connect ends meanwhile.
-            self._drive(lambda: not self._to_publish, give_up)
-            sessions = [each for each in (self._session, self._publisher) if each is not None]
-            for session in sessions:
-                session.close()
-            self._drive(lambda: all(each.is_closed for each in sessions), give_up)
-            for session in sessions:
-                session.abort()
-            self._loop.run_ready()
+        self._drive(lambda: not self._to_publish, give_up)
+        sessions = [each for each in (self._session, self._publisher) if each is not None]
+        for session in sessions:
+            session.close()
+        self._drive(lambda: all(each.is_closed for each in sessions), give_up)
+        for session in sessions:
+            session.abort()
+        self._loop.run_ready()
         if self._session is not None:
             self._last_tag = self._session.last_tag
         self._loop.close()
@@ -307,7 +305,6 @@ class AmqpConnection:
     def _on_lost(self, session: AmqpSession, reason: str) -> None:
         self._session = None
         self._last_tag = session.last_tag
-        self._down_reason = reason
         self._events += session.take_events()
         if self._publisher is not None:
             self._publisher.abandon(reason)

@@ -3,6 +3,7 @@
 import os
 import sched
 import selectors
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +37,8 @@ class PollableLoop:
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
+        self._waking = threading.Lock()
+        self._is_open = True
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._run_callbacks)
 
     def fileno(self) -> int:
@@ -72,15 +75,18 @@ class PollableLoop:
         self._selector.select(timeout_s)
 
     def wake(self) -> None:
-        """Make `fileno()` readable. Any thread may call it."""
-        with suppress(BlockingIOError):  # a full pipe is readable already
-            os.write(self._wake_write, b"\0")
+        """Make `fileno()` readable; no effect after `close`. Any thread may call it."""
+        with self._waking, suppress(BlockingIOError):  # a full pipe is readable already
+            if self._is_open:
+                os.write(self._wake_write, b"\0")
 
     def close(self) -> None:
         """Close the descriptors; the loop cannot be used afterwards."""
         self._selector.close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._waking:
+            self._is_open = False
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> sched.Event:
         """Call once after `delay` seconds; the result can be given to `remove_timeout`."""

@@ -149,7 +149,6 @@ def _unlike(connection: Any, exchanges: Iterable[Exchange]) -> Iterator[tuple[st
             request = partial(connection.channel().exchange_delete, exchange.name, if_unused=True)
         else:
             if exchange.passive:
-                channel.close()
                 continue
             request = partial(
                 channel.exchange_declare,
@@ -191,8 +190,6 @@ def _unlike_queues(
             )
         except pika_errors.ChannelClosedByBroker as error:
             yield queue.name, error.reply_text
-        else:
-            channel.close()
 
 
 def _refused(
@@ -250,10 +247,8 @@ def _is_blocked(connection: Any) -> bool:
 
 
 def _declare(connection: Any, name: str) -> None:
-    channel = connection.channel()
     try:
-        channel.queue_declare(name, exclusive=True, auto_delete=True)
-        channel.close()
+        connection.channel().queue_declare(name, exclusive=True, auto_delete=True)
     except pika_errors.ChannelClosedByBroker as error:
         raise ProbeFailed("permissions", error.reply_text) from error
 

@@ -70,8 +70,14 @@ ACK_LINGER_S = 0.1
 class _Connection(pika.SelectConnection):  # type: ignore[misc]
     """Sends a message in one piece: pika hands each of its three frames to the kernel by itself.
 
-    Should pika name the method otherwise, it does so again, and nothing else changes.
+    Should pika name the method otherwise, it does so again, and nothing else changes. Closing while
+    it connects ends it, too: pika (1.4) raises AssertionError then, since it reports the end by the
+    class of the exception.
     """
+
+    def _on_connection_workflow_done(self, conn_or_exc: Any) -> None:
+        is_class = isinstance(conn_or_exc, type)
+        super()._on_connection_workflow_done(conn_or_exc() if is_class else conn_or_exc)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         super()._output_marshaled_frames([b"".join(marshaled_frames)])
@@ -130,7 +136,6 @@ class AmqpSession:
         self._unconfirmed: OrderedDict[int, int] = OrderedDict()  # publish ids, by sequence number
         self._mandatory: dict[int, OutgoingMessage] = {}  # by sequence number
         self._published = 0
-        self._own = 0  # unconfirmed markers and probes
         self._marks = marks
         self._unusable = unusable
         self._look_again_s = look_again_s
@@ -141,7 +146,6 @@ class AmqpSession:
         self._overdue = tag_base
         self._refused: Mapping[str, str] = {}
         self._trial: ExchangeTrial | None = None
-        self._half_s = 0.0  # of the heartbeat interval
         self._bytes_received, self._silent_halves = 0, 0
         self._channel: Any = None
         self._connection = _Connection(
@@ -234,13 +238,11 @@ class AmqpSession:
         properties = pika.BasicProperties(type=flush_markers.TYPE, delivery_mode=2)
         self._channel.basic_publish("", queue, b"", properties)
         self._await_confirm(MARK_ID)
-        self._own += 1
 
     def probe(self) -> None:
         """Publish a message that no queue takes."""
         self._channel.basic_publish("", NO_QUEUE, PROBE)
         self._await_confirm(PROBE_ID)
-        self._own += 1
 
     def ask_depths(self) -> None:
         """Declare the queues again: the response contains their numbers of messages.
@@ -326,7 +328,6 @@ class AmqpSession:
 
     def _report_unconfirmed(self, reason: str) -> None:
         unconfirmed = tuple(id for id in self._unconfirmed.values() if id > MARK_ID)
-        self._unconfirmed.clear()
         if unconfirmed:
             self._events.append(Unconfirmed(unconfirmed, reason))
 
@@ -515,7 +516,7 @@ class AmqpSession:
 
     def _on_connection_open(self, _connection: Any) -> None:
         self._connection.channel(on_open_callback=self._on_channel_open)
-        self._half_s = (self._connection.params.heartbeat or 0) / 2
+        self._half_s = (self._connection.params.heartbeat or 0) / 2  # of the heartbeat interval
         if self._half_s:
             self._io_services.call_later(self._half_s, self._listen)
 
@@ -591,7 +592,7 @@ class AmqpSession:
         publish_ids = [self._unconfirmed.pop(number) for number in numbers]
         for number in numbers:
             self._mandatory.pop(number, None)
-        if self._own:
+        if min(publish_ids, default=1) <= MARK_ID:
             publish_ids = self._confirm_own(publish_ids)
         if isinstance(confirm, pika.spec.Basic.Ack):
             self._confirmed += publish_ids
@@ -605,9 +606,7 @@ class AmqpSession:
         self._events += [Probed()] * publish_ids.count(PROBE_ID)
         if MARK_ID in publish_ids and self._marks is not None:
             self._marks.confirmed()
-        others = [id for id in publish_ids if id > MARK_ID]
-        self._own -= len(publish_ids) - len(others)
-        return others
+        return [id for id in publish_ids if id > MARK_ID]
 
     def _on_return(self, _channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         """Find the returned message: basic.return does not identify it.
