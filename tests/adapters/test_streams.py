@@ -168,7 +168,8 @@ def test_a_message_and_its_answer_cost_a_send_and_a_receive_each(ways):
             a.send(b.address, number)
             a.run(), b.run(), a.run()
     assert a.messages[1:] == [*range(answers)]
-    assert calls["socket", "sendmsg"] == 2 * answers
+    # On a machine that stood still for 100 ms, an acknowledgement did not wait for the answer.
+    assert 2 * answers <= calls["socket", "sendmsg"] <= 2 * answers + 5
     assert calls["socket", "recv_into"] <= 2 * answers + 2
     assert calls["socket", "socket"] == calls["poll", "register"] == calls["poll", "modify"] == 0
 

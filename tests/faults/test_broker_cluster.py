@@ -18,7 +18,7 @@ from support.running import call_event
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.multiprocess, pytest.mark.faults, pytest.mark.slow]
 
-EVENTS = 4000
+EVENTS = 2000
 HEARTBEAT_S = 2
 RESUMES_S = patient(2.0)
 
@@ -48,7 +48,7 @@ def test_of_three_brokers_one_may_freeze_or_die(rabbitmq_cluster, start, receive
     system = start(
         amqp__url=url, amqp__url_order="listed", amqp__queue_type="quorum", amqp__prefetch=50
     )
-    system.add_hook(f"{receiver.url}/slow/20", format="json")
+    system.add_hook(f"{receiver.url}/slow/60", format="json")
     system.wait_hooks()
     bodies = [call_event(number) for number in range(EVENTS)]
     publisher = threading.Thread(target=publish_durably, args=(second.url, bodies), daemon=True)
