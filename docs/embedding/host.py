@@ -77,7 +77,9 @@ class Host(ActorTypeDispatcher):
         self.send(self.program, f"refused: {refused.reason}")
         self.wakeupAfter(timedelta(seconds=0.2))
 
-    def receiveMsg_WakeupMessage(self, _wakeup, _sender):
+    def receiveMsg_WakeupMessage(self, wakeup, _sender):
+        if wakeup.payload == "ended":
+            self.actorSystemShutdown()
         self.ask_next()
 
     def receiveMsg_Notices(self, message, sender):
@@ -116,6 +118,8 @@ class Host(ActorTypeDispatcher):
     def receiveMsg_ChildActorExited(self, _exited, _sender):
         if self.stopping:
             self.send(self.program, "Callboard has ended")
+            # The program ends the actor system then, unless it was killed meanwhile.
+            self.wakeupAfter(timedelta(seconds=5), "ended")
         else:  # The program was killed, or Callboard: nothing else would end the actors.
             self.actorSystemShutdown()
 

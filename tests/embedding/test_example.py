@@ -77,8 +77,10 @@ def test_the_example_shows_what_its_page_says(example, base, tmp_path):
     assert not family(tmp_path)
 
 
-def test_nothing_outlives_the_example_when_it_is_killed(example, tmp_path):
-    while "hook added" not in example.stdout.readline():
+@pytest.mark.parametrize("late", [False, True], ids=["early", "while it stops"])
+def test_nothing_outlives_the_example_when_it_is_killed(example, base, late, tmp_path):
+    last = "child restarted" if base == MULTI else "hook disabled"
+    while (last if late else "hook added") not in example.stdout.readline():
         pass
     processes = family(tmp_path)
     assert example.pid in {process.pid for process in processes}
