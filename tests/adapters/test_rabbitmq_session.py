@@ -239,28 +239,26 @@ def test_an_unknown_host_port_is_named_and_a_virtual_host_too(drive, peer):
     assert reason.startswith(f"cannot connect to 127.0.0.1:{peer.port}: virtual host refused: ")
 
 
-def test_a_broker_that_says_nothing_is_given_up_in_time(drive, peer, clock):
-    peer.answers["Queue.Declare"] = lambda _method: []
+@pytest.mark.parametrize(
+    ("request_", "limit_s", "doing"),
+    [
+        ("Queue.Declare", 60.0, "declare queue 'events'"),
+        ("Basic.Consume", 1.0, "consume from queue 'events'"),
+    ],
+)
+def test_a_broker_that_says_nothing_is_given_up_in_time(
+    drive, peer, clock, request_, limit_s, doing
+):
+    peer.answers[request_] = lambda _method: []
     driver = drive(set_up_s=60.0, backoff=Backoff(600, 600))
-    driver.asked("Queue.Declare")
-    clock(59.0)
-    driver.settle()
-    assert driver.events == []
-    clock(1.1)
-    assert driver.down().reason == "cannot declare queue 'events': no response"
-    driver.settle()
-    assert driver.link.is_over
-
-
-def test_a_consumer_without_a_response_is_given_up_sooner_than_all(drive, peer, clock):
-    peer.answers["Basic.Consume"] = lambda _method: []
-    driver = drive(set_up_s=60.0, backoff=Backoff(600, 600))
-    driver.asked("Basic.Consume")
-    clock(0.9)
+    driver.asked(request_)
+    clock(limit_s - 0.1)
     driver.settle()
     assert driver.events == []
     clock(0.2)
-    assert driver.down().reason == "cannot consume from queue 'events': no response"
+    assert driver.down().reason == f"cannot {doing}: no response"
+    driver.settle()
+    assert driver.link.is_over
 
 
 def test_a_consumer_that_got_its_response_is_not_given_up(drive, clock):

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import threading
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ from callboard.adapters.local import sealed_transport, stream, stream_transport
 from callboard.adapters.local.sealed_transport import FrameTooLargeError, Limits, probe
 from performance.counting import c_calls
 from support.patience import patient
-from support.streams import ELSEWHERE, Client, made_ends, proof, readable, stranger, turn
+from support.streams import ELSEWHERE, Client, made_ends, proof, readable, running, stranger, turn
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 LIMITS = Limits(max_frame_bytes=4_000_000, first_header_s=60.0, strangers=3)
@@ -339,25 +339,15 @@ def test_messages_that_were_not_written_when_a_transport_is_closed_have_failed(e
 def test_a_sender_waits_while_its_peer_reads(ends):
     sealed_transport.seal(KEY, limits=evolve(LIMITS, waiting=100))
     a, b = connected(*ends())
-    over = threading.Event()
-
-    def read():
-        while not over.is_set():
-            b.run()
 
     def begin(_envelope):
         a.send(b.address, *[bytes(5000)] * 2000)
         return True
 
-    reader = threading.Thread(target=read)
-    reader.start()
     a.handle = begin
     a.send(a.address, "begin")
-    try:
+    with running(b):
         turn(a, until=lambda: len(b.received) == 2001, most=5000)
-    finally:
-        over.set()
-        reader.join()
     assert FAILED not in [status for _message, status in a.ended]
 
 
@@ -459,11 +449,6 @@ def test_a_signal_wakes_the_loop(ends, what, kind):
 @pytest.mark.parametrize(("drain", "sent"), [(True, [("last", SENT)]), (False, [])])
 def test_a_run_that_is_aborted_may_first_send_what_waits(ends, drain, sent):
     a, b = connected(*ends())
-    over = threading.Event()
-
-    def read():
-        while not over.is_set():
-            b.run()
 
     def abort(_envelope):
         a.transport.abort_run(drain)
@@ -473,15 +458,10 @@ def test_a_run_that_is_aborted_may_first_send_what_waits(ends, drain, sent):
     a.handle = abort
     b.send(a.address, "begin")
     b.run()
-    reader = threading.Thread(target=read)
-    if drain:
-        reader.start()
-    result = a.transport.run(a.handle, timedelta(seconds=patient(5)))
-    over.set()
+    with running(b) if drain else nullcontext():
+        result = a.transport.run(a.handle, timedelta(seconds=patient(5)))
     assert isinstance(result, Thespian__Run_Terminated)
     assert a.ended[1:] == sent
-    if drain:
-        reader.join()
 
 
 def test_transmit_only_returns_when_all_is_acknowledged_and_keeps_what_comes(ends):

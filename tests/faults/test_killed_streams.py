@@ -4,16 +4,14 @@ import os
 import signal
 import time
 from collections import Counter
-from datetime import timedelta
 
 import psutil
 import pytest
 from thespian.actors import Actor, ActorExitRequest, ChildActorExited, DeadEnvelope
 
-from callboard.adapters.local.sealed_transport import seal, unseal
 from callboard.adapters.local.stream import ACK_FRAMES
 from support.patience import patient
-from support.trees import MULTI, actor_system
+from support.trees import ANSWER, running_system
 
 pytestmark = [pytest.mark.multiprocess, pytest.mark.timeout(120)]
 
@@ -83,15 +81,8 @@ class Child(Actor):
 
 @pytest.fixture
 def system():
-    seal(bytes(range(32)))
-    system = actor_system(MULTI)
-    yield system
-    system.shutdown()
-    unseal()
-
-
-def wait_s():
-    return timedelta(seconds=patient(20))
+    with running_system() as system:
+        yield system
 
 
 def numbers_in(path):
@@ -111,19 +102,19 @@ def test_each_message_to_one_that_is_killed_was_received_or_is_a_dead_letter(
 ):
     file = tmp_path / "received"
     sink, source, dead = map(system.createActor, (Sink, Source, DeadLetters))
-    assert system.ask(dead, "begin", wait_s()) == "ready"
-    pid = system.ask(sink, str(file), wait_s())
+    assert system.ask(dead, "begin", ANSWER) == "ready"
+    pid = system.ask(sink, str(file), ANSWER)
     if not read_before:
         os.kill(pid, signal.SIGSTOP)
-    system.ask(source, (sink, MESSAGES), wait_s())
+    system.ask(source, (sink, MESSAGES), ANSWER)
     wait_until(lambda: len(numbers_in(file)) >= read_before)
     os.kill(pid, signal.SIGKILL)
 
     def all_are_accounted_for():
-        return {*numbers_in(file), *system.ask(dead, "numbers", wait_s())} == {*range(MESSAGES)}
+        return {*numbers_in(file), *system.ask(dead, "numbers", ANSWER)} == {*range(MESSAGES)}
 
     wait_until(all_are_accounted_for)
-    received, lost = numbers_in(file), system.ask(dead, "numbers", wait_s())
+    received, lost = numbers_in(file), system.ask(dead, "numbers", ANSWER)
     assert received == [*range(len(received))]
     assert max(Counter(lost).values()) == 1
     # Handled, and killed before it could acknowledge.
@@ -135,8 +126,8 @@ def test_each_message_to_one_that_is_killed_was_received_or_is_a_dead_letter(
 def test_what_one_that_is_killed_has_sent_arrives_in_order(system, tmp_path):
     file = tmp_path / "received"
     sink, source = system.createActor(Sink), system.createActor(Source)
-    system.ask(sink, str(file), wait_s())
-    pid = system.ask(source, (sink, 1_000_000), wait_s())
+    system.ask(sink, str(file), ANSWER)
+    pid = system.ask(source, (sink, 1_000_000), ANSWER)
     wait_until(lambda: len(numbers_in(file)) > 1_000)
     os.kill(pid, signal.SIGKILL)
     seen = []
@@ -149,14 +140,14 @@ def test_what_one_that_is_killed_has_sent_arrives_in_order(system, tmp_path):
     wait_until(stands_still)
     received = numbers_in(file)
     assert received == [*range(len(received))]
-    assert system.ask(sink, str(file), wait_s())
+    assert system.ask(sink, str(file), ANSWER)
 
 
 def test_peers_that_end_leave_no_descriptor_behind(system):
     parent = system.createActor(Parent)
     counted = []
     for _child in range(12):
-        assert system.ask(parent, "child", wait_s()) == "gone"
-        counted.append(system.ask(parent, "descriptors", wait_s()))
+        assert system.ask(parent, "child", ANSWER) == "gone"
+        counted.append(system.ask(parent, "descriptors", ANSWER))
     assert counted[-1] <= counted[1]
     system.tell(parent, ActorExitRequest())

@@ -3,7 +3,6 @@
 import os
 import pickle
 import signal
-from datetime import timedelta
 from logging import LogRecord
 
 import psutil
@@ -22,11 +21,10 @@ from thespian.actors import (
 from thespian.system.actorManager import ActorManager
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
-from callboard.adapters.local.sealed_transport import KEY_BYTES, seal, unseal
 from callboard.supervision import SupervisedActor
 from callboard.supervision.lean_messages import _is_of_actors
 from support.patience import patient
-from support.trees import MULTI, actor_system
+from support.trees import ANSWER, running_system
 
 assert SupervisedActor.__module__ == "callboard.supervision.actor"  # It mends Thespian.
 
@@ -88,39 +86,31 @@ class Two(Actor):
 
 @pytest.fixture(params=["sealed", "as Thespian has it"])
 def system(request):
-    if request.param == "sealed":
-        seal(bytes(KEY_BYTES))
-    system = actor_system(MULTI)
-    yield system
-    system.shutdown()
-    unseal()
-
-
-def wait_s():
-    return timedelta(seconds=patient(20))
+    with running_system(sealed=request.param == "sealed") as system:
+        yield system
 
 
 @pytest.mark.multiprocess
 def test_a_message_that_failed_is_tried_again_and_sent_back(system):
     actor = system.createActor(Steady)
-    assert isinstance(system.ask(actor, "fail", wait_s()), PoisonMessage)
-    assert system.ask(actor, "tries", wait_s()) == 2
+    assert isinstance(system.ask(actor, "fail", ANSWER), PoisonMessage)
+    assert system.ask(actor, "tries", ANSWER) == 2
 
 
 @pytest.mark.multiprocess
 def test_a_watched_descriptor_that_was_closed_is_forgotten(system):
     actor = system.createActor(Watcher)
     system.tell(actor, "begin")
-    assert system.ask(actor, "close", wait_s()) == b"x"
+    assert system.ask(actor, "close", ANSWER) == b"x"
 
 
 @pytest.mark.multiprocess
 def test_two_that_send_at_the_same_time_get_everything(system):
     first = system.createActor(Two)
-    second = system.ask(first, "partner", wait_s())
-    assert system.ask(second, "begin", wait_s()) == "ready"
+    second = system.ask(first, "partner", ANSWER)
+    assert system.ask(second, "begin", ANSWER) == "ready"
     system.tell(second, (first, 100))
-    came = [system.ask(first, (second, 100), wait_s()), system.listen(wait_s())]
+    came = [system.ask(first, (second, 100), ANSWER), system.listen(ANSWER)]
     # (Thespian's own transport keeps no order here: a message that waits may be overtaken.)
     assert [sorted(each) for each in came] == [list(range(100))] * 2
 
@@ -129,7 +119,7 @@ def test_two_that_send_at_the_same_time_get_everything(system):
 @pytest.mark.parametrize("size", [10, 40_000, 3_000_000])
 def test_messages_of_any_size_arrive_whole(system, size):
     actor = system.createActor(Echo)
-    assert system.ask(actor, bytes(size), wait_s()) == bytes(size)
+    assert system.ask(actor, bytes(size), ANSWER) == bytes(size)
 
 
 class Echo(Actor):
@@ -166,14 +156,14 @@ class Sender(Actor):
 @pytest.mark.multiprocess
 def test_a_message_to_a_process_that_was_killed_becomes_a_dead_letter(system):
     target, sender = system.createActor(Target), system.createActor(Sender)
-    pid = system.ask(target, "pid", wait_s())
-    assert system.ask(sender, "collect", wait_s()) == "ready"
+    pid = system.ask(target, "pid", ANSWER)
+    assert system.ask(sender, "collect", ANSWER) == "ready"
     system.tell(sender, (target, "pid"))  # The connection is kept.
-    assert {system.listen(wait_s()), system.listen(wait_s())} == {"sent", "received"}
+    assert {system.listen(ANSWER), system.listen(ANSWER)} == {"sent", "received"}
     os.kill(pid, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], patient(10))
     system.tell(sender, (target, "lost"))
-    heard = {system.listen(wait_s()), system.listen(wait_s())}
+    heard = {system.listen(ANSWER), system.listen(ANSWER)}
     assert heard == {"sent", "lost"}
 
 

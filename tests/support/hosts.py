@@ -15,13 +15,11 @@ from thespian.actors import (
 )
 
 from callboard import embed
-from callboard.adapters.local.sealed_transport import KEY_BYTES, unseal
+from callboard.adapters.local.sealed_transport import unseal
 from callboard.supervision import Peer
 from support.patience import patient
 from support.running import ACCOUNT, call_event, outgoing
-from support.trees import MULTI, actor_system
-
-KEY = bytes(KEY_BYTES)
+from support.trees import KEY, MULTI, actor_system
 
 
 @frozen

@@ -5,6 +5,7 @@ import pickle
 import select
 import socket
 import struct
+import threading
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
@@ -93,6 +94,24 @@ def made_ends():
     yield ends
     for end in made:
         end.transport.close()
+
+
+@contextmanager
+def running(end):
+    """Run this one in a thread meanwhile."""
+    over = threading.Event()
+
+    def run():
+        while not over.is_set():
+            end.run()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class Strange:

@@ -3,16 +3,21 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 
 import psutil
 from thespian.actors import ActorExitRequest, ActorSystem
 
+from callboard.adapters.local.sealed_transport import KEY_BYTES, seal, unseal
 from callboard.supervision import GetTree, Start, Supervisor, SupervisorSpec, TreeNode
 from callboard.supervision.messages import Heartbeat
 from services import free_port
 from support.patience import patient
 
+KEY = bytes(KEY_BYTES)
+ANSWER = timedelta(seconds=patient(20))
+"""How long a test waits for an actor's answer."""
 SIMPLE, MULTI = "simpleSystemBase", "multiprocTCPBase"
 
 
@@ -23,6 +28,19 @@ def actor_system(base, capabilities=()):
         capabilities["Admin Port"] = free_port()
     logs = {"version": 1, "disable_existing_loggers": False}
     return ActorSystem(base, capabilities, logDefs=logs, transientUnique=True)
+
+
+@contextmanager
+def running_system(*, sealed=True):
+    """A new actor system with a process for every actor, and a key if it is sealed."""
+    if sealed:
+        seal(KEY)
+    system = actor_system(MULTI)
+    try:
+        yield system
+    finally:
+        system.shutdown()
+        unseal()
 
 
 def leaves(spec):
