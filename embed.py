@@ -55,11 +55,11 @@ of its queue, as two nodes do; give them different `amqp.queue`s to separate the
 
 You own the actor system and its transport: Callboard ignores the settings `actors.base`,
 `admin_port`, `bind` and `key`. If you call `seal` before you create the system, only processes with
-its key can send to your actors, and messages cost a fifth. You also own the logs of your processes.
-Callboard's actor processes log to standard error, as `settings.log` configures. If its actors share
-a process with yours (simpleSystemBase), they use its structlog configuration, or else the logger
-`callboard` of `logging`. On that base they run only while you call `tell`,
-`ask` or `listen`.
+its key can send to your actors, and messages take a tenth of the processor time or less. You also
+own the logs of your processes. Callboard's actor processes log to standard error, as `settings.log`
+configures. If its actors share a process with yours (simpleSystemBase), they use its structlog
+configuration, or else the logger `callboard` of `logging`. On that base they run only while you
+call `tell`, `ask` or `listen`.
 """
 
 from callboard.actors.messages import (
