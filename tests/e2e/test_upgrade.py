@@ -36,10 +36,15 @@ DELIVERED = {f"call-{number}@switch" for number in range(10)}
 TAKEN = {f"call-{number}@switch" for number in range(10, 15)}
 
 
+@pytest.fixture(scope="module")
+def address():
+    """Where the hooks of the archives point to; its scope has one worker listen there in turn."""
+    return ADDRESS
+
+
 @pytest.fixture
-def endpoint():
-    """Where the hooks of the archive point to."""
-    with Receiver(ADDRESS, PORT) as endpoint:
+def endpoint(address):
+    with Receiver(address, PORT) as endpoint:
         yield endpoint
 
 
@@ -122,9 +127,9 @@ def _due_at(body, due_ms):
     return json.dumps(json.loads(body) | {"due_ms": due_ms}, separators=(",", ":")).encode()
 
 
-def test_what_waited_for_an_ordered_hook_is_ahead_of_what_comes(of_ordered_hook):
+def test_what_waited_for_an_ordered_hook_is_ahead_of_what_comes(of_ordered_hook, address):
     folder, settings = of_ordered_hook
-    with Receiver(ADDRESS, PORT + 1) as endpoint:
+    with Receiver(address, PORT + 1) as endpoint:
         system = RunningSystem(folder, **settings)
         try:
             system.wait_hooks()
