@@ -117,6 +117,25 @@ def test_a_customer_makes_changes_and_deletes_a_hook(portal, api):
     assert api.store.get("webhooks", id)["pvt_deleted"] is True
 
 
+def test_a_hook_is_saved_before_the_catalogue_has_come(portal, api):
+    page = portal().page
+    page.get_by_role("button", name="New hook").click()
+    page.get_by_label("Name").fill("Early")
+    page.get_by_label("URL").fill("https://hooks.example.com/early")
+    page.get_by_label("Event", exact=True).select_option("channel_create")
+    page.get_by_role("button", name="Create hook").click()
+    expect(page.get_by_role("heading", name="Early")).to_be_visible()
+    id = page.url.rsplit("/", 1)[1]
+    page.route(re.compile(r"/v2/webhooks\?"), lambda _route: None)
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Name").fill("Late")
+    expect(page.get_by_label("Event", exact=True)).to_have_value("channel_create")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Late is saved.")).to_be_visible()
+    assert (stored := api.store.get("webhooks", id))["name"] == "Late"
+    assert stored["hook"] == "channel_create"
+
+
 def test_a_customer_sees_what_a_filter_and_a_transform_do(portal, api):
     page = portal().page
     page.get_by_role("button", name="New hook").click()

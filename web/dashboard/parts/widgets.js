@@ -34,10 +34,18 @@ export function Sorted({ by, sort, change, children, ...more }) {
 export const Problem = ({ text }) =>
   text ? html`<p class="problem" role="alert">${text}</p>` : null;
 
+/** Those of a choice; its value, too, if that is none of them, or is not yet. */
+export const Options = ({ value, options }) => {
+  const known = options.some(([key]) => key === value);
+  return [...options, ...(known ? [] : [[value, value]])].map(
+    ([key, text]) => html`<option key=${key} value=${key}>${text}</option>`,
+  );
+};
+
 export const Choice = ({ label, value, options, change }) => html`<label class="choice">
   <span>${label}</span>
   <select value=${value} onChange=${(event) => change(event.target.value)}>
-    ${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
+    <${Options} value=${value} options=${options} />
   </select>
 </label>`;
 

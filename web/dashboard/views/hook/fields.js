@@ -1,6 +1,7 @@
 // The fields of a form: each with its label, what helps, and what the server finds wrong with it.
 
 import { html } from "../../parts/html.js";
+import { Options } from "../../parts/widgets.js";
 
 const described = (name, fault, help) =>
   [fault && `${name}-fault`, help && `${name}-help`].filter(Boolean).join(" ") || undefined;
@@ -32,7 +33,7 @@ export const Text = ({ label, ...more }) => html`<${Row} label=${label} ...${mor
 
 export const Select = ({ label, options, ...more }) => html`<${Row} label=${label} ...${more}>
   <select ...${shared(more)} onChange=${(event) => more.change(event.target.value)}>
-    ${options.map(([key, text]) => html`<option key=${key} value=${key}>${text}</option>`)}
+    <${Options} value=${more.value} options=${options} />
   </select>
 <//>`;
 
