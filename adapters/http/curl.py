@@ -102,10 +102,9 @@ class CurlTransport(Generic[K]):
         request = HttpRequest(method, url, tuple(headers), body or None)
         hops = self._policy.exchange(request, certificate, account_id, endpoint)
         call = _Call(key, hops, time.monotonic() + self._request_timeout_s)
-        waiting = bool(self._ended)
         self._go_on(call, None)
         self._collect()
-        if self._ended and not waiting:
+        if self._ended:
             self._multi.wake()
 
     def refuse(self, key: K, outcome: ClientError) -> None:

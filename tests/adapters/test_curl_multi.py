@@ -60,6 +60,27 @@ def test_what_is_found_after_the_end_is_written_into_nobody_elses_descriptor():
         assert not thread.is_alive()
 
 
+def test_a_request_that_ends_at_once_is_announced_and_one_that_waits_is_not():
+    go = threading.Event()
+
+    def resolve(_host, port, *_args):
+        go.wait(patient(20))
+        return [answer("127.0.0.1", port)]
+
+    transport = CurlTransport(60, 60, guard=AddressGuard(LOOPBACK, resolve))
+    transport.begin("slow", "POST", "http://slow.example/", (), b"x")
+    assert not select.select([transport], (), (), 0)[0]
+    for key in ("first", "second"):
+        transport.begin(key, "POST", "ftp://refused.example/", (), b"x")
+    assert select.select([transport], (), (), 0)[0]
+    assert [(key, end.kind) for key, end in transport.ended()] == [
+        ("first", "refused: scheme"), ("second", "refused: scheme"),
+    ]  # fmt: skip
+    assert not select.select([transport], (), (), 0)[0]
+    transport.close()
+    go.set()
+
+
 def test_its_timer_ends_with_it():
     before = set(threading.enumerate())
     multi = CurlMulti(1)

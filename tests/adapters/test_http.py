@@ -683,6 +683,27 @@ def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_come
             assert said == ["waits"]
 
 
+def test_an_exchange_says_that_it_waits_after_a_millisecond_without_a_byte():
+    said, limits = [], []
+    begun = time.monotonic()
+    exchange = Exchange(
+        AddressGuard(), 5, begun + 60, 1000, on_wait=lambda: said.append("waits"), begun=begun + 60
+    )
+    ours, theirs = socket.socketpair()
+
+    def receive():
+        limits.append((ours.gettimeout(), list(said)))
+        if len(limits) == 1:
+            raise TimeoutError
+        return b"x"
+
+    with ours, theirs:
+        assert exchange.patiently(ours, receive) == b"x"
+    (first, before), (second, after) = limits
+    assert (first, before, after) == (0.001, [], ["waits"])
+    assert 60 - patient(LATE_S) < second <= 60
+
+
 def test_an_exchange_takes_as_many_bytes_as_it_may():
     exchange = Exchange(AddressGuard(LOOPBACK), 5, time.monotonic() + 5, 10_000)
     exchange.count(9_000)

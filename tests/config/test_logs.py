@@ -1,6 +1,7 @@
 """What reaches standard error, from this process and from several at once."""
 
 import ast
+import importlib
 import json
 import logging
 import logging.config
@@ -230,7 +231,17 @@ def test_where_nothing_is_configured_logging_gets_the_lines_without_secrets(capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_structlog_is_configured_at_its_import_by_the_last_settings(monkeypatch):
+def test_a_hosts_own_structlog_gets_the_lines_of_a_logger_of_our_name(caplog):
+    structlog.configure(
+        [structlog.stdlib.render_to_log_kwargs], logger_factory=structlog.stdlib.LoggerFactory()
+    )
+    logger().warning("broker_down")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("callboard", "broker_down")
+    ]
+
+
+def test_structlog_is_configured_at_its_import_by_the_last_settings(monkeypatch, capfd):
     finders = list(sys.meta_path)
     monkeypatch.setattr(sys, "meta_path", list(finders))
     with monkeypatch.context() as missing:
@@ -238,6 +249,11 @@ def test_structlog_is_configured_at_its_import_by_the_last_settings(monkeypatch)
         configure_logs(TEXT)
         configure_logs(JSON)
         assert len(sys.meta_path) == len(finders) + 1
+        importlib.import_module("structlog").get_logger().info("late")
+        assert sys.meta_path == finders
+        assert json.loads(*lines(capfd))["event"] == "late"
+        missing.delitem(sys.modules, "structlog")
+        configure_logs(JSON)
     configure_logs(TEXT)
     assert sys.meta_path == finders
 

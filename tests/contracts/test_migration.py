@@ -305,7 +305,12 @@ def test_edits_without_end_are_given_up(hooks):
             return self._store.save_many(database, documents)
 
     busy = Edited(hooks.store)
-    assert migrated(busy, hooks.page(), NOW) == [hooks.all()["fax"]]
+    with structlog.testing.capture_logs() as logs:
+        assert migrated(busy, hooks.page(), NOW) == [hooks.all()["fax"]]
+    assert busy.calls.count("edited") == 3
+    assert [(line["event"], line["log_level"], line["hook"], line["name"]) for line in logs] == [
+        ("hook_not_migrated", "error", "fax", "inbound_fax")
+    ]
     assert hooks.all().keys() == {"fax"}
     assert hooks.all()["fax"]["hook"] == "inbound_fax"
 

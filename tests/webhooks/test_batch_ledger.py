@@ -47,6 +47,7 @@ def test_what_the_dead_had_is_free_again():
 
 def test_old_parts_are_asked_after():
     assert ledger().shares.stale(before=5.5) == {"deliveries/deliverer-1": ["1"]}
+    assert ledger().shares.stale(before=5.0) == {}
 
 
 def test_the_holder_of_a_delivery_is_known_until_all_of_its_copies_are_settled():
@@ -68,3 +69,21 @@ def test_only_a_known_share_is_accepted():
     assert out.shares.on_the_way == before
     assert out.shares.accepted("2")
     assert out.shares.on_the_way == before - 1
+
+
+def test_what_returns_to_the_broker_is_forgotten():
+    out = ledger()
+    out.drop([10, 12, 99])
+    assert [tag in out for tag in (10, 11, 12)] == [False, True, False]
+    assert [out.holder_of(id) for id in "abc"] == [None, ONE, None]
+    assert len(out.shares) == 1
+
+
+def test_the_holder_of_a_delivery_is_known_until_its_last_copy_is_settled():
+    out = BatchLedger()
+    out.sent("1", ONE, {10: "a", 11: "a", 12: "a"}, now=5.0)
+    holders = []
+    for tag in (10, 11, 12):
+        out.settled("1", [tag])
+        holders.append(out.holder_of("a"))
+    assert holders == [ONE, ONE, None]

@@ -13,7 +13,7 @@ from callboard.webhooks.declarations.form import (
     secrets_shown,
     table_of,
 )
-from callboard.webhooks.declarations.plan import GivenSecret, plan
+from callboard.webhooks.declarations.plan import GivenSecret, PutHook, plan
 from callboard.webhooks.declarations.toml_text import toml_text
 from callboard.webhooks.hooks.hook import disabling, new_hook, with_changes
 from callboard.webhooks.hooks.secrets import StoredSecret, replacing
@@ -96,6 +96,7 @@ def test_hooks_are_pruned_only_if_asked():
     assert not planned([table()], documents)
     (removed,) = planned([table()], documents, prune=True).removed
     assert (removed.id, removed.rev, removed.name) == ("h2", "1-a", "old")
+    assert removed.account_id == "a"
 
 
 def test_names_that_are_not_unique_need_an_id():
@@ -140,7 +141,10 @@ def test_quotas_are_set_where_they_differ():
         ({"hooks": {}}, "tables"),
         ({"hooks": ["x"]}, "hook 1 is no table"),
         ({"hooks": [{"name": "n"}]}, "account is missing"),
+        ({"hooks": [table(account="")]}, "account is missing"),
+        ({"hooks": [table(account=5)]}, "account is missing"),
         ({"hooks": [{"account": "a"}]}, "give it an id or a name"),
+        ({"hooks": [table(_id="h")]}, "_id is no member"),
         ({"hooks": [table(id="a/b")]}, "id is no text"),
         ({"hooks": [table(pvt_secrets=[])]}, "pvt_secrets is no member"),
         ({"hooks": [table(secrets="env:X")]}, "no list of references"),
@@ -160,7 +164,37 @@ def test_what_is_no_declaration(content, words):
         read_declarations(content)
 
 
+def test_a_change_of_any_kind_is_one():
+    kinds = (
+        planned([table(name="x")]),
+        planned([table(id="h1", retries=3)], [stored()]),
+        planned([], [stored()], prune=True),
+        planned([], quotas={"a": {"quotas": {"hooks": 1}}}),
+    )
+    assert [(len(k.added), len(k.changed), len(k.removed), len(k.quotas)) for k in kinds] == [
+        (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1),
+    ]  # fmt: skip
+    assert all(kinds)
+
+
+def test_a_hook_in_a_message_is_as_large_as_its_values():
+    assert PutHook("h", "a", {"name": "abc", "retries": 3}).size == 204
+
+
 # The text
+
+
+def test_texts_and_keys_of_any_kind_are_toml():
+    table = {"a-b": {}, "a_b": {"c-d": []}, "ä": "é\x7f", "a b": "\ud800", "": True}
+    text = "".join(toml_text([table], {})).partition("[[hooks]]\n")[2]
+    assert text == (
+        "a-b = {}\n"
+        "a_b = { c-d = [] }\n"
+        '"ä" = "é\\u007f"\n'
+        '"a b" = "?"\n'
+        '"" = true\n'
+    )
+    assert tomllib.loads(text)["ä"] == "é\x7f"
 
 
 def test_the_text_names_what_differs_from_a_new_hook():

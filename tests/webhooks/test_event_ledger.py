@@ -1,5 +1,7 @@
 """The books: every event leaves them once, and is acknowledged only when all of it is settled."""
 
+import itertools
+
 import pytest
 from attrs import frozen
 from hypothesis import settings
@@ -224,6 +226,22 @@ def test_a_share_may_be_accepted_before_its_batch_is_known_to_be_routed():
     assert made.shares.on_the_way == 0
 
 
+def test_news_of_a_batch_that_is_unknown_leaves_nothing_behind():
+    numbers = itertools.count(1)
+    made = EventLedger(numbers=numbers)
+    made.accepted("7/0")
+    made.settled("7/1", [1])
+    assert made == EventLedger(numbers=numbers)
+
+
+def test_what_is_withdrawn_is_in_no_share_any_more():
+    made = ledger(1, 2)
+    send(made)
+    routed(made, 1, deliverer_1=(1,), deliverer_2=(2,))
+    made.withdraw([1])
+    assert list(made.shares.all) == ["1/1"]
+
+
 def test_by_default_a_batch_has_200_events():
     made = ledger(*range(201))
     assert [len(send(made)) for _batch in range(2)] == [200, 1]
@@ -231,14 +249,17 @@ def test_by_default_a_batch_has_200_events():
 
 def test_since_when_an_answer_is_missing():
     made = ledger(1, 2, most_items=1)
-    assert made.unanswered_since is None
+    assert (made.unanswered_since, made.resent, EventLedger().resent) == (None, 0, 0)
+    made.next("m", 0.5)
+    assert made.unanswered_since == 0.5
+    made.take_back("m")
     made.next("m", 3.0)
     made.next("m", 5.0)
     assert made.unanswered_since == 3.0
-    made.routed(1, {"1/0": [1]}, {"1/0": ONE}, now=7.0)
+    made.routed(2, {"2/0": [1]}, {"2/0": ONE}, now=7.0)
     assert made.unanswered_since == 7.0  # Both wait since: the share, and the other batch.
-    made.accepted("1/0")
-    made.routed(2, {}, {}, now=9.0)
+    made.accepted("2/0")
+    made.routed(3, {}, {}, now=9.0)
     assert made.unanswered_since is None
 
 

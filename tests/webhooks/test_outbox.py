@@ -38,6 +38,19 @@ def test_a_batch_ends_with_the_item_that_makes_it_large():
     assert outbox.next(0.0) == (1, ["ab", "cd"])
 
 
+def test_a_batch_has_the_most_items_that_it_may():
+    assert list(cut([5, 6, 7], 2, size=lambda _item: 0)) == [(5, 6), (7,)]
+
+
+def test_of_an_unknown_batch_nothing_was_sent_and_an_emptied_one_counts_afresh():
+    outbox = filled(2)
+    assert (outbox.sent(7), outbox.settled(7, bool)) == ([], [])
+    outbox.next(0.0)
+    outbox.overdue(1.0, 1.0)
+    assert outbox.emptied() == [0, 1]
+    assert (outbox.resent, len(outbox)) == (0, 0)
+
+
 def test_items_without_a_size_are_counted_only():
     outbox = Outbox(3, most_bytes=2)
     for item in range(4):

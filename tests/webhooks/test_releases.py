@@ -129,3 +129,14 @@ def test_all_go_on_in_order_in_whatever_order_messages_arrive(data):
                 ledger.settled(share, [tag])
     assert done == sorted(done)
     assert set(done) == set(range(1, count + 1))
+
+
+def test_what_is_listed_no_more_is_not_remembered():
+    releases = Releases()
+    releases.hold("1/0", {5: "five"})
+    releases.release(1, 6, (("1/0", (5,)),))
+    assert ready(releases) == ["five"]
+    releases.release(2, 6, ())
+    releases.hold("1/0", {5: "again"})
+    releases.release(3, 6, (("1/0", (5,)),))
+    assert ready(releases) == ["again"]

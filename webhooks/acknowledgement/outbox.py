@@ -109,17 +109,18 @@ class Outbox(Generic[T]):
 
     def settled(self, number: int, is_settled: Callable[[T], bool]) -> list[T]:
         """Those items of a batch that are confirmed on their own; the others stay."""
-        batch, since = self._out.get(number, ([], 0.0))
+        batch = self.sent(number)
         done = [item for item in batch if is_settled(item)]
         if len(done) == len(batch):
             self.confirmed(number)
         else:
-            self._out[number] = [item for item in batch if not is_settled(item)], since
+            left = [item for item in batch if not is_settled(item)]
+            self._out[number] = left, self._out[number][1]
         return done
 
     def sent(self, number: int) -> list[T]:
         """The unconfirmed items of a batch."""
-        return self._out.get(number, ([], 0.0))[0]
+        return self._out[number][0] if number in self._out else []
 
     def discard(self, unwanted: Callable[[T], bool]) -> None:
         """Remove waiting items; those of batches stay."""

@@ -141,12 +141,11 @@ def complete(members: Mapping[str, Any]) -> dict[str, Any]:
 
 def table_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """The table of a stored hook. Raises SecretsRefused."""
-    public = public_fields(document)
-    same = complete({k: public[k] for k in ("hook", "uri", "name") if k in public})
+    same = complete({})
     shown = {
         key: value
-        for key, value in public.items()
-        if key in ("hook", "uri", "name") or key not in same or same[key] != value
+        for key, value in public_fields(document).items()
+        if key not in same or same[key] != value
     }
     if shown.get(ENABLED) is True:
         del shown[ENABLED]

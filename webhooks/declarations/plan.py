@@ -190,7 +190,7 @@ def _differing(put: PutHook, document: Mapping[str, Any]) -> tuple[str, ...]:
         before.pop(ENABLED, None)
     names = {n for n in {*before, *put.members} if before.get(n) != put.members.get(n)}
     if put.secrets is not None:
-        has = [(s.fingerprint, s.reference or "") for s in stored_secrets(document)]
+        has = [(s.fingerprint, s.reference) for s in stored_secrets(document)]
         wants = [(s.fingerprint, "" if s.text is None else s.reference) for s in put.secrets]
         if [f for f, _reference in has] != [f for f, _reference in wants] or any(
             new and new != old for (_f, old), (_g, new) in zip(has, wants, strict=True)
