@@ -175,14 +175,25 @@ def test_no_account(explained, customer, shown):
     assert steps[-1] == ("account", False, "", f"customer.id is {shown}: no account")
 
 
+SMS = {
+    "Event-Category": "sms",
+    "Event-Name": "inbound",
+    **dict.fromkeys(("App-Name", "App-Version", "Msg-ID"), "x"),
+    **dict.fromkeys(("Message-ID", "Body", "From", "To"), "x"),
+}
+
+
+def test_a_message_of_kazoo_without_an_account(explained):
+    outcomes, steps = explained.steps(SMS, "im", "sms.inbound.offnet.x")
+    assert outcomes == ["no_account"]
+    assert steps[-1] == (
+        *("account", False, ""),
+        "the event belongs to no account, or concerns no hook",
+    )
+
+
 def test_an_account_of_kazoo_that_is_in_no_database(explained):
-    message = {
-        "Event-Category": "sms",
-        "Event-Name": "inbound",
-        "Account-ID": KAZOOS,
-        **dict.fromkeys(("App-Name", "App-Version", "Msg-ID"), "x"),
-        **dict.fromkeys(("Message-ID", "Body", "From", "To"), "x"),
-    }
+    message = {**SMS, "Account-ID": KAZOOS}
     outcomes, steps = explained.steps(message, "im", "sms.inbound.offnet.x")
     assert outcomes == ["no_hook"]
     assert steps[-1] == (
@@ -220,7 +231,7 @@ def test_a_hook_fires_behind_those_on_other_events(explained):
             {"enabled": False, "pvt_disabled_message": "too many failures"},
             "it is disabled: too many failures",
         ),
-        ({"http_verb": "delete"}, "it cannot fire: http_verb 'delete' is unknown: use one of"),
+        ({"http_verb": "delete"}, "it cannot fire: http_verb 'delete' is unknown: use one of get, post, put"),
         ({"filter": "total > `50`"}, "its filter 'total > `50`' does not want the event"),
         ({"modifiers": {"total": [1, 2]}}, "its modifiers want total to be [1, 2], and it is 42"),
     ],
@@ -229,9 +240,21 @@ def test_a_hook_that_does_not_fire(explained, fields, what):
     explained.add("h", **fields)
     outcomes, steps = explained.steps(ORDER)
     assert outcomes == ["no_hook"]
-    stage, passed, hook, why = steps[-2]
-    assert (stage, passed, hook) == ("hook", False, "h")
-    assert why.startswith(what)
+    assert steps[-2] == ("hook", False, "h", what)
+
+
+def test_a_hook_of_an_account_above(explained):
+    explained.store.save("accounts", {"_id": "acme", "pvt_tree": ["parent"]})
+    explained.add("only its own", account="parent")
+    explained.add("subaccounts", account="parent", include_subaccounts=True)
+    explained.add("own", include_subaccounts=False)
+    outcomes, steps = explained.steps(ORDER)
+    assert outcomes == ["fired"]
+    assert [(hook, what) for stage, _passed, hook, what in steps if stage == "hook"] == [
+        ("own", "it fires"),
+        ("only its own", "it is of the account parent above, without its subaccounts"),
+        ("subaccounts", "it fires"),
+    ]
 
 
 def test_custom_data_that_selects_other_events(explained):

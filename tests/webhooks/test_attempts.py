@@ -8,7 +8,7 @@ from callboard.webhooks.history import attempts
 from callboard.webhooks.history.attempts import attempt_database
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.hooks.signature_schemes import parse_scheme
-from callboard.webhooks.retries.outcome import ClientError, Response
+from callboard.webhooks.retries.outcome import ClientError, Response, Unsent
 
 ACCOUNT = "1b" * 16
 NOW = 1_709_251_199.7  # 2024-02-29, the last second of February in UTC
@@ -190,3 +190,16 @@ def test_a_body_that_is_no_text_can_still_be_stored():
     document = attempt_document(delivery(), response(200, b"\xff\x00ok"), 1, NOW)
     assert document["resp_body"] == "\ufffd\x00ok"
     json.dumps(document, ensure_ascii=False).encode()
+
+
+def test_a_delivery_of_a_dry_run_has_that_result():
+    document = attempts.attempt_document(delivery(), Unsent(), 1, NOW, 10, number=1)
+    assert document["result"] == "dry_run"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", True), ("0123456789", True), ("a=1", True), ("order-7", True), ("\udc80", False)],
+)
+def test_what_a_delivery_that_has_not_ended_contains(text, found):
+    assert attempts.contains(evolve(delivery(), reference="order-7"), text) is found

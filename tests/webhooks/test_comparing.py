@@ -44,6 +44,7 @@ def differences(kazoos, ours):
         (attempt("{broken"), attempt("{broken")),
         (attempt("cut…[cut]"), attempt("cut…[cut]")),
         (attempt("", req_headers=None), attempt("", req_headers={})),
+        (attempt({"a": [1.0, [True]]}), attempt({"a": [1, [True]]})),
     ],
 )
 def test_what_is_equal_by_value_is_equal(kazoo, ours):
@@ -57,6 +58,8 @@ def test_what_is_equal_by_value_is_equal(kazoo, ours):
         ({"body": {"a": 1}}, {"body": {"a": True}}, ("a",)),
         ({"body": {"a": None}}, {"body": {}}, ("a",)),
         ({"body": "a=1&b=2", "type": FORM}, {"body": "a=1&b=3&b=2", "type": FORM}, ("b",)),
+        ({"body": "a=1&b=2&c=", "type": FORM}, {"body": "a=1", "type": FORM}, ("b", "c")),
+        ({"body": {"a": [1]}}, {"body": {"a": [2]}}, ("a",)),
         ({"body": "a=1", "type": FORM}, {"body": {"a": 1}}, ("body",)),
         ({"body": "[1]"}, {"body": "{}"}, ("body",)),
         ({"body": "one", "type": "text/plain"}, {"body": "two"}, ("body",)),
@@ -93,6 +96,7 @@ def test_what_only_one_of_both_has_sent_is_told():
 def test_tries_of_one_delivery_count_once():
     tries = [attempt({"n": 1}, at) for at in (1000, 1012, 1024)]
     assert differences(tries, [attempt({"n": 1})]) == (1, [])
+    assert differences([attempt({"n": 1}, at) for at in (1000, 1060)], tries[:1]) == (1, [])
     later = [attempt({"n": 1}, 1000), attempt({"n": 1}, 1061)]
     assert differences(later, later) == (2, [])
 
@@ -112,6 +116,7 @@ def test_of_the_time_in_which_only_one_ran_nothing_is_told():
     assert compared(kazoos, ours) == (3, [])
     assert compared([], ours)[0] == 0
     assert [one.kind for one in compared([], ours)[1]] == ["only Callboard"] * 3
+    assert [one.at for one in compared([], [attempt(at=0)])[1]] == [0]
 
 
 def test_each_request_that_only_one_has_sent_is_found_beside_others():
@@ -135,4 +140,10 @@ def test_requests_that_differ_are_a_pair_within_five_seconds(later_s, kinds):
 @pytest.mark.parametrize(("later_s", "found"), [(5, ["only Kazoo"]), (6, [])])
 def test_the_time_of_both_ends_five_seconds_after_the_last_of_one(later_s, found):
     kazoos = [attempt({"n": 1}), attempt({"n": 2}, 1000 + later_s)]
+    assert [one.kind for one in compared(kazoos, [attempt({"n": 1})])[1]] == found
+
+
+@pytest.mark.parametrize(("before_s", "found"), [(5, ["only Kazoo"]), (6, [])])
+def test_and_begins_five_seconds_before_the_first(before_s, found):
+    kazoos = [attempt({"n": 2}, 1000 - before_s), attempt({"n": 1})]
     assert [one.kind for one in compared(kazoos, [attempt({"n": 1})])[1]] == found

@@ -11,6 +11,7 @@ from callboard.webhooks.deliveries.delivery import delivery_of
 from callboard.webhooks.deliveries.encoding import (
     content,
     content_type,
+    converted,
     form_encode,
     json_encode,
 )
@@ -208,3 +209,20 @@ def test_a_get_s_query_is_the_form(payload):
 @given(st.dictionaries(texts, texts))
 def test_flat_texts_make_the_round_trip(payload):
     assert dict(parse_qsl(form_encode(payload), keep_blank_values=True)) == payload
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize(
+    ("form", "sent", "source", "raw", "becomes"),
+    [
+        ("text/xml", b"<a/>", b"", True, ("text/xml", b"<a/>", b"")),
+        (FORM, b"a=1", b'{"a":1}', False, ("application/json", b'{\n  "a": 1\n}', b"")),
+        (FORM, b"a=1", b"", False, (FORM, b"a=1", b"")),
+        ("application/json", b'{"a":1}', b"", False, ("application/json", b'{"a":1}', b"")),
+    ],
+)
+def test_a_content_in_the_form_of_a_hook_that_wants_json_now(form, sent, source, raw, becomes):
+    hook = hooks_with(format="json")("h")
+    assert converted(hook, form, sent, source, raw=raw) == becomes

@@ -104,6 +104,7 @@ def test_it_results_in_what_the_library_results_in(text):
         ("to_number('" + "9" * 5000 + "')", None),
         ("to_number('" + "0." + "9" * 399 + "')", None),
         ("to_number('" + "0." + "9" * 398 + "')", 1.0),
+        ("sort(`[\"a\"]`)", ["a"]),
         ('to_string(`"é"`)', "é"),
         ('to_string(`["é", 1.5]`)', '["é",1.5]'),
     ],

@@ -57,6 +57,16 @@ def test_one_that_proved_quick_needs_no_room_for_doubtful_ones():
     assert turns.next(0.5) == NEW
 
 
+def test_one_that_proved_quick_goes_on_though_no_doubtful_one_may():
+    limiter, turns = started(16, busy=14, new=1)
+    turns.put(NEW, 0.0, account)
+    assert turns.next(0.0) is None
+    limiter.begin("busy", 16, 0.5, "hook")
+    limiter.end(15, 0.5, reached=True)
+    turns.put(NEW, 0.5, account)
+    assert turns.next(0.5) == NEW
+
+
 def test_one_that_proved_quick_meanwhile_has_one_turn_and_the_first():
     limiter, turns = started(8, busy=5, new=1)  # Six: room for the first request of each only.
     turns.put(NEW, 0.0, account)

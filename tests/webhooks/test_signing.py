@@ -87,6 +87,30 @@ def test_during_rotation_each_secret_is_good_by_itself():
         Webhook(new_secret().text).verify(b"{}", got)
 
 
+@pytest.mark.parametrize(("size", "allowed"), [(23, False), (24, True), (64, True), (65, False)])
+def test_a_shared_secret_has_24_to_64_bytes(size, allowed):
+    text = "whsec_" + base64_of(bytes(size))
+    if allowed:
+        assert parse_secret(text).text == text
+        return
+    with pytest.raises(InvalidSecret) as refused:
+        parse_secret(text)
+    assert str(refused.value) == f"the secret has {size} bytes behind whsec_: 24 to 64 are allowed"
+
+
+def test_a_private_key_of_another_size_is_refused():
+    with pytest.raises(InvalidSecret) as refused:
+        parse_secret("whsk_" + base64_of(bytes(33)))
+    assert str(refused.value) == (
+        "the private key has 33 bytes behind whsk_: 32 are needed, or 64 with the public key"
+    )
+
+
+def test_characters_that_base64_lacks_are_not_passed_over():
+    with pytest.raises(InvalidSecret, match="what follows whsec_ is not base64"):
+        parse_secret("whsec_!!!!" + base64_of(KEY))
+
+
 def test_the_empty_body_of_a_get_is_signed():
     secret = new_secret()
     Webhook(secret.text).verify(b"", headers([secret], b""), json_parse=False)

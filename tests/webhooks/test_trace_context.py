@@ -124,6 +124,15 @@ def test_of_a_long_state_the_long_members_go_first_and_then_the_last_ones():
     assert kept == ",".join(short[:16])
     assert len(kept) <= 512
     assert state(f"{long},a=1") == f"{long},a=1"
+    assert state(",".join(short[:17])) == ",".join(short[:16])  # No more than needed.
+
+
+def test_a_long_member_has_more_than_128_characters():
+    """W3C Trace Context, 3.3.1.5."""
+    longer, longest, short = f"a={'v' * 127}", f"b={'v' * 126}", [
+        f"k{n:02}={'v' * 26}" for n in range(12)
+    ]
+    assert state(",".join((longer, longest, *short))) == ",".join((longest, *short))
 
 
 def test_a_request_gets_the_context_unless_it_names_one():

@@ -49,6 +49,22 @@ def test_one_good_signature_among_many_is_enough():
 @pytest.mark.parametrize("missing", ["webhook-id", "webhook-timestamp", "webhook-signature"])
 def test_a_missing_header_is_missing(missing):
     assert verify(KEYS, signed() | {missing: ""}, b"{}", NOW) is Verdict.MISSING
+    headers = {name: value for name, value in signed().items() if name != missing}
+    assert verify(KEYS, headers, b"{}", NOW) is Verdict.MISSING
+
+
+def test_a_signature_may_begin_with_any_letter():
+    """Of 64 letters that base64 has."""
+    secret = new_secret("ed25519")
+    keys = [parse_verifying_key(secret.public_text)]
+    begun = set()
+    for number in range(1000):
+        headers = signed(secret, body=b"%d" % number)
+        assert verify(keys, headers, b"%d" % number, NOW) is Verdict.OK
+        begun.add(headers["webhook-signature"][len("v1a,")])
+        if len(begun) == 64:
+            break
+    assert len(begun) == 64
 
 
 @pytest.mark.parametrize(
@@ -72,6 +88,7 @@ def test_a_changed_header_is_wrong(changed):
 def test_age_counts_within_the_tolerance():
     assert verify(KEYS, signed(at=NOW - 300), b"{}", NOW) is Verdict.OK
     assert verify(KEYS, signed(at=NOW - 301), b"{}", NOW) is Verdict.TOO_OLD
+    assert verify(KEYS, signed(at=NOW + 300), b"{}", NOW) is Verdict.OK
     assert verify(KEYS, signed(at=NOW + 301), b"{}", NOW) is Verdict.TOO_NEW
     assert verify(KEYS, signed(at=999_999_999_999), b"{}", NOW) is Verdict.TOO_NEW
 
@@ -86,6 +103,8 @@ def test_whatever_arrives_is_judged(changed, body):
     assert verify(keys, signed() | changed, body, NOW) in Verdict
 
 
-def test_half_a_character_in_a_signature_is_wrong():
-    headers = signed() | {"webhook-signature": "v1,\udc80"}
-    assert verify(KEYS, headers, b"{}", NOW) is Verdict.WRONG
+@pytest.mark.parametrize(
+    "changed", [{"webhook-signature": "v1,\udc80"}, {"webhook-id": "\udc80"}], ids=["signature", "id"]
+)
+def test_half_a_character_in_a_header_is_wrong(changed):
+    assert verify(KEYS, signed() | changed, b"{}", NOW) is Verdict.WRONG
