@@ -231,7 +231,10 @@ def test_a_hook_fires_behind_those_on_other_events(explained):
             {"enabled": False, "pvt_disabled_message": "too many failures"},
             "it is disabled: too many failures",
         ),
-        ({"http_verb": "delete"}, "it cannot fire: http_verb 'delete' is unknown: use one of get, post, put"),
+        (
+            {"http_verb": "delete"},
+            "it cannot fire: http_verb 'delete' is unknown: use one of get, post, put",
+        ),
         ({"filter": "total > `50`"}, "its filter 'total > `50`' does not want the event"),
         ({"modifiers": {"total": [1, 2]}}, "its modifiers want total to be [1, 2], and it is 42"),
     ],

@@ -4,6 +4,7 @@ import pytest
 
 from callboard.webhooks.hooks.arguments import (
     BadArgument,
+    NotOnThisNode,
     account_argument,
     choice_argument,
     count_argument,
@@ -160,3 +161,8 @@ def test_a_choice_is_one_of_the_words():
 def test_where_no_definition_is_known_that_is_said():
     with pytest.raises(BadArgument, match=r"'parking' is no hook definition: there are none$"):
         definition_argument("parking", ())
+
+
+def test_what_a_node_does_not_permit_names_the_setting():
+    refused = NotOnThisNode("it is 0", "delivery.waiting_index_mb")
+    assert (str(refused), refused.setting) == ("it is 0", "delivery.waiting_index_mb")

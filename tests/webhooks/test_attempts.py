@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -36,6 +37,7 @@ def test_the_id_is_that_of_the_try():
         return attempts.attempt_document(delivery, Response(500), 1, NOW, 10, number=number)["_id"]
 
     one = delivery()
+    assert id_of(one, 7) == hashlib.blake2b(b"d/0123456789/7", digest_size=16).hexdigest()
     assert id_of(one, 1) == id_of(one, 1) == id_of(evolve(one, uri="http://other/"), 1)
     others = evolve(one, id="e"), evolve(one, event_id="9876543210")
     assert len({id_of(one, 1), id_of(one, 2), *(id_of(other, 1) for other in others)}) == 4
@@ -203,3 +205,17 @@ def test_a_delivery_of_a_dry_run_has_that_result():
 )
 def test_what_a_delivery_that_has_not_ended_contains(text, found):
     assert attempts.contains(evolve(delivery(), reference="order-7"), text) is found
+
+
+def test_the_duration_is_in_milliseconds_and_never_negative():
+    def duration(took_s):
+        document = attempts.attempt_document(delivery(), Response(200), 1, NOW, 10, took_s=took_s)
+        return document.get("pvt_duration_ms")
+
+    assert [duration(took_s) for took_s in (1.5, 0.0, -1.0, None)] == [1500, 0, 0, None]
+
+
+@pytest.mark.parametrize("member", ["req_body", "pvt_req_query", "body"])
+def test_a_text_is_found_in_what_was_sent(member):
+    assert attempts.concerns({member: "an order-7 here"}, "order-7")
+    assert not attempts.concerns({"other": "an order-7 here"}, "order-7")

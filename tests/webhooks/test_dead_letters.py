@@ -242,6 +242,15 @@ def test_a_long_body_that_people_can_read_is_kept_as_text(text):
     assert letter(evolve(DELIVERY, body=text.encode()))["body"] == text
 
 
+def test_a_text_that_is_a_third_longer_as_json_is_kept_in_base64():
+    assert "body_base64" in letter(evolve(DELIVERY, body=b'"' * 2_700_000))
+
+
+def test_a_record_without_time_and_body_is_a_letter_of_1970_without_body():
+    made = poison_dead_letter({"reason": "x"}, 1, NODE)
+    assert (made["pvt_created"], made["body"]) == (GREGORIAN_OFFSET_S, "")
+
+
 def test_half_a_character_in_a_reason_or_a_uri_is_replaced():
     kept = letter(evolve(DELIVERY, uri="https://e.example/\ud800"), reason="bad \ud800")
     json.dumps(kept, ensure_ascii=False).encode()

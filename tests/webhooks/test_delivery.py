@@ -9,10 +9,18 @@ from urllib.parse import parse_qsl
 import pytest
 from attrs import evolve, frozen
 
-from callboard.webhooks.deliveries.delivery import deliveries, delivery_id, new_event_id
+from callboard.webhooks.deliveries import delivery as delivery_module
+from callboard.webhooks.deliveries.delivery import (
+    Delivery,
+    FanOut,
+    deliveries,
+    delivery_id,
+    new_event_id,
+)
 from callboard.webhooks.events.event import Event, parse_event
 from callboard.webhooks.hooks.hook import parse_hook
 from callboard.webhooks.hooks.matching import HookIndex
+from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.modules.kazoo.channel_create import MODULE
 from callboard.webhooks.modules.kazoo.skel import MODULE as SKEL
 from callboard.webhooks.modules.protocol import Firing
@@ -342,3 +350,27 @@ def test_what_is_sent_does_not_show_in_logs(call, directory):
     assert b"Secret" in delivery.body
     for shown in (event, MODULE.firing(event, directory), delivery):
         assert "Secret" not in repr(shown)
+
+
+def test_the_size_of_a_delivery_counts_what_is_its_own():
+    uri = "https://x.org/in"
+    plain = Delivery("d", "e", "h", ACCOUNT, "all", uri, "POST", uri, (), b"12345", source=b"123")
+    assert plain.size == plain.bare_size + 8
+    headed = evolve(plain, options=Options(headers=(("X-Key", "1234"), ("Y", "12"))))
+    assert headed.bare_size == plain.bare_size + 6
+
+
+def test_contents_with_custom_data_of_hooks_are_kept_up_to_a_size(monkeypatch):
+    monkeypatch.setattr(delivery_module, "KEPT_BYTES", 250)
+    plain, *own = [
+        hook(str(n), format="json", custom_data={"k": str(n) * 40} if n else {}) for n in range(4)
+    ]
+    made = FanOut(Event({}), "m", Firing(ACCOUNT, "e", {}), [plain, *own], None)
+    encoded = []
+    one, two, three = own
+    for each in (plain, one, two, one, three, plain, one, three, two, one):
+        before = made.encoded_bytes
+        made.make(each)
+        encoded.append(made.encoded_bytes > before)
+    # The third, and later the second, exceeds the size: the others with data of their own go.
+    assert encoded == [True, True, True, False, True, False, True, False, True, True]

@@ -45,6 +45,11 @@ def test_the_queue_is_what_follows_the_last_slash():
     assert (request.pid, request.reply_to) == ("a/b", "queue")
 
 
+@pytest.mark.parametrize("queue", ["q", "q" * 255])
+def test_the_name_of_a_queue_has_1_to_255_bytes(queue):
+    assert parse_doc_type_update(body(Server_ID=queue)).reply_to == queue
+
+
 @pytest.mark.parametrize("nobody", [..., None, ""])
 def test_nobody_may_wait_for_the_reply(nobody):
     assert parse_doc_type_update(body(Server_ID=nobody)).reply_to is None
@@ -71,7 +76,7 @@ def test_required_headers_must_be_present_but_may_be_empty(header):
         ({"Event_Category": "conference"}, "Event-Category is 'conference'"),
         ({"Event_Name": "doc_edited"}, "Event-Name is 'doc_edited'"),
         ({"Event_Name": ...}, "lacks Event-Name"),
-        ({"Action": "everything"}, "use one of account, descendants"),
+        ({"Action": "everything"}, "Action is 'everything': use one of account, descendants"),
         ({"Action": ...}, "Action is None"),
         ({"Action": ["account"]}, "use one of account, descendants"),
         ({"Account_ID": ...}, "Account-ID: None names no account"),

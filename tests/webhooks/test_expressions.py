@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard.webhooks.expressions.evaluation import compiled
-from callboard.webhooks.expressions.functions import FUNCTIONS, WrongType
+from callboard.webhooks.expressions.functions import FUNCTIONS, WrongType, equal
 from callboard.webhooks.expressions.parsing import (
     MAX_CHARACTERS,
     MAX_DEPTH,
@@ -104,7 +104,7 @@ def test_it_results_in_what_the_library_results_in(text):
         ("to_number('" + "9" * 5000 + "')", None),
         ("to_number('" + "0." + "9" * 399 + "')", None),
         ("to_number('" + "0." + "9" * 398 + "')", 1.0),
-        ("sort(`[\"a\"]`)", ["a"]),
+        ('sort(`["a"]`)', ["a"]),
         ('to_string(`"é"`)', "é"),
         ('to_string(`["é", 1.5]`)', '["é",1.5]'),
     ],
@@ -173,6 +173,7 @@ def test_numbers_keep_their_spelling():
         ("a || &b", 5, "& belongs before an argument"),
         ("a[::0]", 2, "the step of a slice is 0"),
         ("a == `b`", 5, "holds JSON"),
+        ("`b`", 0, "holds JSON"),
         ("a == `NaN`", 5, "no JSON value"),
         ("a == `[1, Infinity]`", 5, "no JSON value"),
         ("a == 'b", 5, "unclosed"),
@@ -193,6 +194,12 @@ def test_a_mistake_is_refused_with_its_place(text, position, reason):
     assert reason in refused.value.reason
     assert refused.value.position == position
     assert str(refused.value).endswith(f" at character {position + 1}")
+
+
+def test_of_a_long_mistake_200_characters_are_shown():
+    with pytest.raises(InvalidExpression) as refused:
+        parse('`"' + "b" * 500 + "`")
+    assert refused.value.reason == 'bad token "' + "b" * 189
 
 
 def test_what_is_at_a_bound_is_accepted():
@@ -271,6 +278,7 @@ def test_each_function_that_looks_at_all_members_counts_them(name):
 
 
 SIZED = {
+    "one": [1],
     "text": "x" * 320,
     "short": "y" * 160,
     "glue": "-" * 16,
@@ -322,6 +330,7 @@ UNITS = {
     "min(numbers)": 7 + 32 + 6 * 32,
     "max(numbers)": 7 + 32 + 6 * 32,
     "sort(numbers)": 7 + 32 + 6 * 32,
+    "sort(one)": 7 + 1 + 1,
     "sort(texts)": 7 + 2 * 32 + 6 * (32 + 32),
     "sort_by(numbers, &@)": 7 + 32 + 6 * 32,
     "min_by(texts, &@)": 7 + 32 + 6 * (32 + 32),
@@ -352,6 +361,23 @@ def test_a_value_is_nested_in_at_most_100_levels():
     Work(1_000).take_whole(nested(100, "x"))
     with pytest.raises(TooMuchWork, match="the value is nested deeper than 100 levels"):
         Work(1_000).take_whole(nested(101, "x"))
+
+
+@pytest.mark.parametrize("part", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_values_are_compared_to_150_levels(part):
+    def nested(levels):
+        value = 1
+        for _level in range(levels):
+            value = part(value)
+        return value
+
+    assert equal(nested(150), nested(150), Work(1_000))
+    with pytest.raises(TooMuchWork, match="nested deeper than 150 levels"):
+        equal(nested(151), nested(151), Work(1_000))
+
+
+def test_a_right_number_of_arguments_has_no_fault():
+    assert [FUNCTIONS["not_null"].wrong_number(given) for given in (1, 2)] == ["", ""]
 
 
 @pytest.mark.parametrize("name", ["sort_by", "min_by", "max_by"])

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from callboard.webhooks.deliveries.delivery import deliveries, fan_out
 from callboard.webhooks.deliveries.presenting import presented
@@ -414,6 +415,9 @@ def test_expressions_are_read_from_the_document():
     plain = parse_hook(DOCUMENT | {"filter": None}, {"order_paid"})
     assert plain.shape is None
     assert size_of(parsed) == size_of(plain) + 4
+    assert size_of(plain) == 200 + len(plain.uri)
+    own = evolve(plain, custom_data={"a": 1}, modifiers={"b": [2]})
+    assert size_of(own) == size_of(plain) + len('{"a": 1}') + len('{"b": [2]}')
     headers = parse_hook(DOCUMENT | {"headers": {"X-A": "b"}}, {"order_paid"})
     assert size_of(headers) == size_of(plain) + 4
 

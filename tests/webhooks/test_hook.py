@@ -77,6 +77,8 @@ def test_an_unknown_event_is_refused_and_the_known_ones_named(name):
         parse(hook=name)
     assert caught.value.hook_id == "h1"
     assert name in caught.value.reason
+    assert ("; did you mean" in caught.value.reason) is (name in {"channel_park", "PARK"})
+    assert caught.value.reason.endswith(("?", ", parking"))
 
 
 @pytest.mark.parametrize(
@@ -214,6 +216,7 @@ def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
             "retries": 4,
             "pvt_account_id": "1b" * 16,
             "_x": 1,
+            "pvt_x": 1,
         },
         63867000000,
         "h9",
@@ -222,7 +225,7 @@ def test_a_new_hook_is_stored_with_its_defaults_and_private_fields():
     assert (stored["pvt_account_db"], stored["pvt_alphanum_name"]) == ("webhooks", "mycrmno1")
     assert stored["pvt_created"] == stored["pvt_modified"] == 63867000000
     assert (stored["retries"], stored["http_verb"], stored["enabled"]) == (4, "post", True)
-    assert "_x" not in stored
+    assert not {"_x", "pvt_x"} & stored.keys()
     assert (stored["_id"], stored["pvt_type"], stored["pvt_vsn"]) == ("h9", "webhook", "1")
     assert (stored["format"], stored["pvt_node"]) == ("form-data", "apps@one")
     assert stored["include_internal_legs"] is True

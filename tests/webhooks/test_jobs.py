@@ -8,7 +8,7 @@ from attrs import evolve
 from callboard.adapters.local.delivered_ids import DeliveredIds
 from callboard.webhooks.acknowledgement.receipts import Receipt, Receipts
 from callboard.webhooks.deliveries.delivery import Delivery
-from callboard.webhooks.dispatch.jobs import Jobs
+from callboard.webhooks.dispatch.jobs import Jobs, queue_of
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.policy import KazooPolicy, StandardPolicy
 
@@ -100,6 +100,32 @@ def test_what_is_put_off_is_settled_when_it_is_kept_and_comes_back_as_it_was(han
     assert back.deferrals == 1
     hand.jobs.finish(back)
     assert hand.settled(QUEUE) == [3]
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "clock", "taken_ms"),
+    [(None, 99.0, 10_000), (98.5, 99.0, 9_500), (100.0, 99.0, 10_000)],
+)
+def test_a_deferred_delivery_says_when_its_event_was_taken(hand, taken_at, clock, taken_ms):
+    job = hand.take(BRIDGE)
+    job.taken_at = taken_at
+    assert job.defer(2000, 10.0, clock).taken_ms == taken_ms
+
+
+def test_deliveries_in_order_wait_in_a_queue_of_their_own():
+    ordered = evolve(DELIVERY, options=Options(ordered=True))
+    assert (queue_of(DELIVERY), queue_of(ordered)) == ("h", "h in order")
+
+
+def test_it_is_known_which_messages_were_taken_before_a_time_and_how_many_are_deferred(hand):
+    job = hand.take(BRIDGE)
+    assert hand.jobs.held_before(1e12) == []
+    job.held_since = 5.0
+    assert (hand.jobs.held_before(5.0), hand.jobs.held_before(5.1)) == ([], [job])
+    assert hand.jobs.deferrals == 0
+    job.defer(2000, now_unix_s=10.0)
+    hand.jobs.deferred(job)
+    assert hand.jobs.deferrals == 1
 
 
 def test_a_copy_that_is_quicker_than_the_word_of_it_is_begun(hand):

@@ -1,5 +1,6 @@
 """What is sent once more: the content of then, to the hook of now, known by the same id."""
 
+import hashlib
 import json
 import re
 
@@ -115,6 +116,22 @@ def test_a_letter_makes_the_same_delivery_whenever_it_is_retried_and_its_own_let
     third = again(letter_of(second), HOOK)
     assert len({first().id, second.id, third.id}) == 3
     assert second.webhook_id == third.webhook_id == first().id
+
+
+def id_of(*what):
+    return hashlib.blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()
+
+
+def test_ids_are_those_of_earlier_releases():
+    """What a node of another release has sent again is not sent once more."""
+    attempt = attempt_of(first())
+    assert letter_of(first()).id == id_of("retry", "d" * 32)
+    assert of_attempt(attempt, "run").id == id_of("replay", "run", "d" * 32)
+    for unusable in ("", "a.b", None):
+        attempt["req_headers"]["webhook-id"] = unusable
+        once = of_attempt(attempt, "run")
+        assert once.webhook_id == id_of("attempt", "h", "e")
+        assert once.id == id_of("replay", "run", once.webhook_id)
 
 
 def test_an_attempt_is_replayed_once_in_a_run_and_anew_in_the_next():

@@ -129,9 +129,11 @@ def test_of_a_long_state_the_long_members_go_first_and_then_the_last_ones():
 
 def test_a_long_member_has_more_than_128_characters():
     """W3C Trace Context, 3.3.1.5."""
-    longer, longest, short = f"a={'v' * 127}", f"b={'v' * 126}", [
-        f"k{n:02}={'v' * 26}" for n in range(12)
-    ]
+    longer, longest, short = (
+        f"a={'v' * 127}",
+        f"b={'v' * 126}",
+        [f"k{n:02}={'v' * 26}" for n in range(12)],
+    )
     assert state(",".join((longer, longest, *short))) == ",".join((longest, *short))
 
 

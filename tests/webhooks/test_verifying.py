@@ -104,7 +104,9 @@ def test_whatever_arrives_is_judged(changed, body):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"webhook-signature": "v1,\udc80"}, {"webhook-id": "\udc80"}], ids=["signature", "id"]
+    "changed",
+    [{"webhook-signature": "v1,\udc80"}, {"webhook-id": "\udc80"}],
+    ids=["signature", "id"],
 )
 def test_half_a_character_in_a_header_is_wrong(changed):
     assert verify(KEYS, signed() | changed, b"{}", NOW) is Verdict.WRONG

@@ -40,9 +40,8 @@ class HookQueue(Generic[T]):
         self.ordered = ordered
         self.rate_per_s = rate_per_s
         self.apart = ordered or rate_per_s is not None
-        before_s, self._interval_s, self._ahead_s = self._interval_s, 0.0, 0.0
         if rate_per_s is not None:
-            self._interval_s = 1 / rate_per_s
+            before_s, self._interval_s = self._interval_s, 1 / rate_per_s
             self._ahead_s = max(BURST_S - self._interval_s, 0.0)
             # A hook whose rate was raised does not wait for the time that the slow rate has used
             # up.

@@ -65,7 +65,7 @@ def parse(text: str) -> Tree:
         raise InvalidExpression(reason, problem.lex_position) from None
     except PendingDeprecationWarning:
         raise InvalidExpression(
-            "a text stands in '…', and `…` holds JSON", max(0, text.find("`"))
+            "a text stands in '…', and `…` holds JSON", text.index("`")
         ) from None
     except RecursionError:
         raise InvalidExpression(_TOO_DEEP) from None

@@ -113,5 +113,5 @@ def again(once: Once, hook: Hook) -> Delivery:
 
 def _derived(*what: str) -> str:
     """An id of 32 hex digits, which contains no full stop (Standard Webhooks)."""
-    text = json.dumps(what).encode(errors="replace")
+    text = json.dumps(what).encode()
     return hashlib.blake2b(text, digest_size=16).hexdigest()
