@@ -121,10 +121,30 @@ CASES = {
         {("a", "b"): ("a", "b")},
         [(), "a", ("ab",), (1,), None],
     ),
+    "a list, not empty, of words": (
+        rules.strings("words", "[a-z]+", optional=True),
+        {(): (), ("ab",): ("ab",)},
+        [[], "a", ("a1",), None],
+    ),
+    "a list of ids": (
+        rules.identifiers(),
+        {"": (), "a, b-1,": ("a", "b-1"), ("a", " b "): ("a", "b")},
+        ["a b", "a" * 129, 7, (7,)],
+    ),
+    "a list of letters": (
+        rules.words("letters", "[a-z]"),
+        {"": (), "a, b,": ("a", "b"), ("a", ""): ("a",)},
+        ["ab", 7, (7,)],
+    ),
     "names": (
         rules.table("names", rules.whole(1, 2)),
         {},
         [{"a": 3}, [], "a", None],
+    ),
+    "samples": (
+        rules.json_tables("samples"),
+        {(): ()},
+        ["", {}, None, 7, [1], [{"a": float("nan")}]],
     ),
     "a text, a number, true or false": (
         rules.scalar(),
@@ -156,6 +176,8 @@ def test_what_is_no_list_of_tables_is_refused(written):
 def test_a_table_and_a_list_keep_their_values():
     assert rules.table("names", rules.whole(1, 2))({"a": 1, "b": "2"}) == {"a": 1, "b": 2}
     assert rules.strings("letters", "[a-z]")(["a"]) == ("a",)
+    assert rules.tables("tables", rules.whole(1, 2))([{"a": 1}, {}]) == ({"a": 1}, {})
+    assert rules.json_tables("samples")([{"a": [None]}]) == ({"a": [None]},)
 
 
 def test_a_path(tmp_path, monkeypatch):
@@ -201,5 +223,6 @@ def test_the_contrast_of_dark_colours_is_that_of_wcag():
     """Relative luminance: a part of at most 0.04045 (10 of 255) is divided by 12.92."""
     for ground, colour in (("#f4f4f2", "#000000"), ("#f4f4f2", "#0a0b0a"), ("#797979", "#0a0a0a")):
         assert rules.readable_colour(ground)(colour) == colour
-    with pytest.raises(ValueError, match=r"contrast of 4\.5 to #767676"):
-        rules.readable_colour("#767676")("#0a0a0a")
+    for ground in ("#767676", "#787878"):
+        with pytest.raises(ValueError, match=rf"contrast of 4\.5 to {ground}"):
+            rules.readable_colour(ground)("#0a0a0a")

@@ -176,6 +176,8 @@ def test_secrets_and_passwords_do_not_show():
     assert "pa55" not in repr(settings)
     assert "s3al" not in repr(settings)
     assert "amqp://u:***@h" in repr(settings)
+    assert ("key='***'" in repr(settings.actors), "key=''" in repr(ActorsSettings())) == (True, True)
+    assert [dict(shown(each))["actors.key"] for each in (settings, Settings())] == ["***", ""]
 
 
 def test_spans_are_posted_to_the_path_for_traces_unless_the_endpoint_has_one():
@@ -184,6 +186,7 @@ def test_spans_are_posted_to_the_path_for_traces_unless_the_endpoint_has_one():
 
     assert url("http://c:4318") == url("http://c:4318/") == "http://c:4318/v1/traces"
     assert url("https://c/otlp/v1/traces") == "https://c/otlp/v1/traces"
+    assert url("https://c/x") == "https://c/x"
     assert url("http://c:4318/traces/") == "http://c:4318/traces"
 
 
