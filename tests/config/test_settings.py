@@ -176,7 +176,10 @@ def test_secrets_and_passwords_do_not_show():
     assert "pa55" not in repr(settings)
     assert "s3al" not in repr(settings)
     assert "amqp://u:***@h" in repr(settings)
-    assert ("key='***'" in repr(settings.actors), "key=''" in repr(ActorsSettings())) == (True, True)
+    assert ("key='***'" in repr(settings.actors), "key=''" in repr(ActorsSettings())) == (
+        True,
+        True,
+    )
     assert [dict(shown(each))["actors.key"] for each in (settings, Settings())] == ["***", ""]
 
 

@@ -106,7 +106,7 @@ def test_samples_are_shown_as_developers_know_them(api):
 
 def test_samples_of_notifications_are_valid_ones():
     samples = {sample["event_name"]: sample for sample in SAMPLES["webhooks_notifications"]}
-    assert samples.keys() == {type.name for type in NOTIFICATION_TYPES.values() if type.bound}
+    assert samples.keys() == {type.name for type in NOTIFICATION_TYPES.values() if type.routing_key}
     for name, sample in samples.items():
         type = NOTIFICATION_TYPES[name]
         for header in type.required:

@@ -55,7 +55,7 @@ def test_what_an_object_hook_selects_is_obeyed(directory):
     assert sample(directory, "object", type="all", action="all")["type"] == "device"
 
 
-@pytest.mark.parametrize("name", [t.name for t in NOTIFICATION_TYPES.values() if t.bound])
+@pytest.mark.parametrize("name", [t.name for t in NOTIFICATION_TYPES.values() if t.routing_key])
 def test_what_a_notification_hook_selects_is_obeyed(name, directory):
     payload = sample(directory, "notifications", type=name)
     if name != "webhook":  # A callflow's brings its own hook.

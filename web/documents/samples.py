@@ -132,7 +132,7 @@ SAMPLES: Mapping[str, list[dict[str, Any]]] = {
         billing_seconds=37,
     ),
     "webhooks_notifications": [
-        _notification(type) for type in NOTIFICATION_TYPES.values() if type.bound
+        _notification(type) for type in NOTIFICATION_TYPES.values() if type.routing_key
     ],
     "webhooks_object": [_object(a) for a in ("doc_created", "doc_edited", "doc_deleted")],
     "webhooks_parking": [_parking(e) for e in ("PARK_PARKED", "PARK_RETRIEVED", "PARK_ABANDONED")],

@@ -20,18 +20,17 @@ class NotificationType:
     """One kind of notification.
 
     `name`: its Event-Name. `routing_key`: the key it is published with, on exchange
-    `notifications`; None for a reply, which goes to a queue. `required`: headers that a valid one
-    has; `kinds`: the types of headers, if present. `bound`: whether Callboard binds it.
-    `admin_only`: whether it is hidden from ordinary accounts.
+    `notifications`; empty for one that Callboard does not bind. `required`: headers that a valid
+    one has; `kinds`: the types of headers, if present. `admin_only`: whether it is hidden from
+    ordinary accounts.
     """
 
     name: str
     friendly_name: str
     description: str
-    routing_key: str | None
+    routing_key: str
     required: tuple[str, ...]
     kinds: Mapping[str, Kind] = field(factory=dict)
-    bound: bool = True
     admin_only: bool = False
 
 
@@ -42,18 +41,16 @@ _ALL = (
         "notify_update",
         "Notify Status Update",
         "How far a consumer got with a notification; an answer to its publisher.",
-        None,
+        "",
         ("Status",),
         kinds={"Status": one_of("completed", "disabled", "failed", "ignored", "pending")},
-        bound=False,
     ),
     NotificationType(
         "skel",
         "Example Notification",
         "An example for developers that nobody publishes.",
-        "notifications.account.skel",
+        "",
         ("Account-ID", "User-ID"),
-        bound=False,
     ),
     NotificationType(
         "account_zone_change",

@@ -159,7 +159,7 @@ def test_all_kinds_are_bound_and_nothing_else():
     assert MODULE.exchanges == (EventExchange("notifications"),)
     assert sorted(MODULE.bindings) == sorted(("notifications", key) for key, _ in KINDS.values())
     assert len(MODULE.bindings) == 39
-    bound = {name for name, type in NOTIFICATION_TYPES.items() if type.bound}
+    bound = {name for name, type in NOTIFICATION_TYPES.items() if type.routing_key}
     assert bound == set(KINDS)
     assert set(NOTIFICATION_TYPES) - bound == {"skel", "notify_update"}
 
@@ -185,6 +185,15 @@ def test_their_names_are_those_of_kazoo(directory):
         for id, item in MODULE.modifiers(directory)["type"]["items"].items()
     }
     assert names == dict(line.split(" ", 1) for line in FRIENDLY.strip().splitlines())
+
+
+def test_an_example_that_an_operator_has_bound_is_valid_if_it_names_a_user(directory):
+    body = message("low_balance") | {"Event-Name": "skel", "User-ID": "u"}
+    assert MODULE.firing(Event(body), directory).account_id == ACCOUNT
+    for header in ("Account-ID", "User-ID"):
+        lacking = {name: value for name, value in body.items() if name != header}
+        with pytest.raises(PoisonEvent, match=f"notification skel.*{header} is missing"):
+            MODULE.firing(Event(lacking), directory)
 
 
 def test_an_answer_to_a_publisher_has_a_known_status(directory):

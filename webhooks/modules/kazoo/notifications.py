@@ -18,7 +18,7 @@ from callboard.webhooks.values.json_values import as_object, value_at
 CALLFLOW = "webhook"
 """The notification by which a callflow fires a hook that it contains itself (cf_webhook)."""
 
-_BOUND = tuple(type for type in NOTIFICATION_TYPES.values() if type.bound)
+_BOUND = tuple(type for type in NOTIFICATION_TYPES.values() if type.routing_key)
 
 _ACCOUNT_PATHS = (
     ("account_id",),
@@ -44,7 +44,7 @@ class Notifications:
     events: tuple[str, ...] = ("notifications",)
     exchanges: tuple[EventExchange, ...] = (EventExchange("notifications"),)
     bindings: tuple[tuple[str, str], ...] = tuple(
-        ("notifications", type.routing_key) for type in _BOUND if type.routing_key
+        ("notifications", type.routing_key) for type in _BOUND
     )
 
     def modifiers(self, _directory: Directory) -> Mapping[str, Any]:
