@@ -4,11 +4,13 @@ import json
 import time
 import warnings
 from email.utils import formatdate
+from types import SimpleNamespace
 
 import pytest
 import urllib3
 
 from callboard.adapters.receiver.server import Answer, Hang
+from callboard.adapters.store import couchdb_probe
 from callboard.adapters.store.couchdb_probe import ProbeFailed, look
 from services import free_port
 
@@ -72,6 +74,21 @@ def test_only_where_nothing_is_verified_no_warning_says_so(verify, silent):
             look(f"https://127.0.0.1:{free_port()}/?verify={verify}", 5)
         ignored = [kind for action, _text, kind, *_place in warnings.filters if action == "ignore"]
     assert (urllib3.exceptions.InsecureRequestWarning in ignored) is silent
+
+
+def test_half_a_second_is_the_mean_error_of_a_date(receiver, monkeypatch):
+    monkeypatch.setattr(couchdb_probe, "time", SimpleNamespace(time=lambda: 90.0))
+    date = "Thu, 01 Jan 1970 00:01:40 GMT"
+    answer(receiver, "/", {"couchdb": "Welcome"}, Date=date)
+    answer(receiver, "/_session", {})
+    assert look(receiver.url, 5).ahead_s == 10.5
+
+
+def test_a_store_may_be_below_a_path(receiver):
+    answer(receiver, "/x", {"couchdb": "Welcome"})
+    answer(receiver, "/x/", {"couchdb": "Welcome"})
+    answer(receiver, "/x/_session", {"userCtx": {"name": "u"}})
+    assert [look(f"{receiver.url}{path}", 5).user for path in ("/x", "/x/")] == ["u", "u"]
 
 
 def test_nobody_there():

@@ -22,6 +22,7 @@ from callboard.adapters.store.protocol import (
     Row,
     Saved,
     StoreError,
+    StoreForbidden,
     StoreUnavailable,
     View,
 )
@@ -333,6 +334,145 @@ def test_what_is_sent_and_what_the_answer_means(answering, call, sent, status, a
     assert [each for each in requests if each[1] != "/"] == [sent]
 
 
+JSON = {"Content_Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("put", "head", "created"), [(201, 200, True), (412, 200, False), (403, 200, False)]
+)
+def test_a_database_that_exists_is_not_created(answering, put, head, created):
+    def answer(request):
+        status = put if request.command == "PUT" else head
+        request.reply(status, b'{"error":"e","reason":"r"}', **JSON)
+
+    assert CouchdbStore(answering(answer).url).ensure_database("db") is created
+
+
+def test_a_database_that_one_may_not_create_is_an_error(answering):
+    def answer(request):
+        request.reply(403 if request.command == "PUT" else 404, b'{"error":"e"}', **JSON)
+
+    with pytest.raises(StoreForbidden):
+        CouchdbStore(answering(answer).url).ensure_database("db")
+
+
+class Designs:
+    """Keeps documents as CouchDB does; the answers to the first PUTs may be `refusals` instead."""
+
+    def __init__(self, refusals=()):
+        self.documents, self.saved, self.refusals = {}, [], list(refusals)
+
+    def __call__(self, request):
+        path = urlsplit(request.path).path
+        if request.command == "GET":
+            found = self.documents.get(path)
+            answer = (404, NOT_FOUND) if found is None else (200, found)
+        elif self.refusals:
+            answer = self.refusals.pop(0), {"error": "e", "reason": "r"}
+            self.saved.append(answer[0])
+        else:
+            self.documents[path] = json.loads(request.body)
+            self.saved.append(path)
+            answer = 201, {"ok": True, "id": "x", "rev": "1-a"}
+        request.reply(answer[0], json.dumps(answer[1]).encode(), **JSON)
+
+
+THIRD = View("e", "v", "function(doc) { emit(2, null); }", lambda _doc: [(2, None)])
+
+
+def test_design_documents_are_written_where_they_differ_and_keep_what_they_have(answering):
+    designs = Designs()
+    kept = {"_id": "_design/d", "_rev": "1-a", "filters": {"f": "1"}, "views": {"theirs": {}}}
+    designs.documents["/db/_design/d"] = kept
+    store = CouchdbStore(answering(designs).url)
+    for _time in range(2):
+        store.ensure_views("db", [VIEW, THIRD, OTHER])
+    assert designs.saved == ["/db/_design/d", "/db/_design/e"]
+    assert designs.documents == {
+        "/db/_design/d": {
+            **kept,
+            "language": "javascript",
+            "views": {
+                "theirs": {},
+                "v": {"map": VIEW.map_javascript},
+                "w": {"map": OTHER.map_javascript, "reduce": "_count"},
+            },
+        },
+        "/db/_design/e": {
+            "_id": "_design/e",
+            "language": "javascript",
+            "views": {"v": {"map": THIRD.map_javascript}},
+        },
+    }
+
+
+def test_a_design_document_that_others_write_is_written_ten_times_at_most(answering):
+    designs = Designs([409] * 9)
+    CouchdbStore(answering(designs).url).ensure_views("db", [VIEW])
+    assert designs.saved == [409] * 9 + ["/db/_design/d"]
+    designs = Designs([409] * 10)
+    with pytest.raises(Conflict):
+        CouchdbStore(answering(designs).url).ensure_views("db", [VIEW])
+    assert len(designs.saved) == 10
+
+
+def test_views_that_one_may_not_write_are_named_if_they_are_missing(answering):
+    designs = Designs([403] * 2)
+    store = CouchdbStore(answering(designs).url)
+    with pytest.raises(StoreForbidden, match=r"\(missing: v, w\)$"):
+        store.ensure_views("db", [VIEW, OTHER])
+    designs.documents["/db/_design/d"] = {"_id": "_design/d", "views": {"v": {}, "w": {}}}
+    store.ensure_views("db", [VIEW, OTHER])
+    assert designs.saved == [403, 403]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda s: s.save("db", {"_id": "x", "n": float("nan")}), StoreError),
+        (lambda s: list(s.view("db", "d/v", key=object())), TypeError),
+        (lambda s: list(s.view("db", "d/v", limit=0)), None),
+    ],
+)
+def test_what_is_no_json_is_not_sent_and_what_asks_for_nothing_neither(answering, call, error):
+    server = answering(lambda request: request.reply(200, b'{"rows":[]}', **JSON))
+    store = CouchdbStore(server.url)
+    if error is None:
+        assert call(store) == []
+    else:
+        with pytest.raises(error):
+            call(store)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("since", "latest", "goes_on"),
+    [("8", 8, True), ("7", 8, True), ("9", 8, False), ("7", [7, "g"], True)],
+)
+def test_changes_go_on_at_a_position_up_to_the_latest(answering, since, latest, goes_on):
+    def answer(request):
+        known = {"db_name": "db", "update_seq": latest}
+        found = {"results": [], "last_seq": "end"}
+        answer = found if urlsplit(request.path).path == "/db/_changes" else known
+        request.reply(200, json.dumps(answer).encode(), **JSON)
+
+    found = CouchdbStore(answering(answer).url).changes("db", since)
+    assert (found.upto == "end") is goes_on
+    assert found.complete is goes_on
+
+
+def test_rows_of_several_keys_are_paged_in_the_order_of_the_keys(answering):
+    def answer(request):
+        query = {n: json.loads(v[0]) for n, v in parse_qs(urlsplit(request.path).query).items()}
+        assert query.keys() == {"skip", "limit"}
+        keys = json.loads(request.body)["keys"][query["skip"] :][: query["limit"]]
+        rows = [{"key": key, "id": f"d{key}", "value": None} for key in keys]
+        request.reply(200, json.dumps({"rows": rows}).encode(), **JSON)
+
+    rows = CouchdbStore(answering(answer).url).view("db", "d/v", keys=[3, 1, 2, 1], page_size=1)
+    assert [row.id for row in rows] == ["d3", "d1", "d2", "d1"]
+
+
 @pytest.mark.parametrize("id", ["", ".", "..", "_all_docs", "_design/..", "_design/_info"])
 def test_what_is_no_document_is_not_asked_for(answering, id):
     server = answering(lambda request: request.reply(200, b"{}", Content_Type="application/json"))
@@ -536,6 +676,7 @@ def test_databases_are_listed_in_parts(answering, ranged):
         query = {n: json.loads(v[0]) for n, v in parse_qs(urlsplit(request.path).query).items()}
         assert urlsplit(request.path).path == "/_all_dbs"
         found = [name for name in NAMES if query["startkey"] <= name <= query["endkey"]]
+        assert query["limit"] == 3  # One more, as the range begins with the last one known.
         names = found[: query["limit"]] if ranged else NAMES
         request.reply(200, json.dumps(names).encode(), Content_Type="application/json")
 

@@ -6,6 +6,7 @@ from callboard.adapters.store.dry_run import DryRunStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import StoreError
 from support.descriptors import open_descriptors
+from support.stores import Meddled
 
 MONTH = "account/aa/aa/a-202611"
 
@@ -44,6 +45,15 @@ def test_records_are_kept_beside_and_nothing_shared_is_changed(stores):
         "callboard_dead_letters",
         "callboard_posted_events",
     ]
+
+
+def test_only_views_of_records_are_made(stores):
+    shared, records = map(Meddled, stores)
+    store = DryRunStore(shared, records)
+    store.ensure_database(MONTH)
+    for database in (MONTH, "webhooks"):
+        store.ensure_views(database, ())
+    assert (shared.calls, records.calls) == ([], ["ensure_database", "ensure_views"])
 
 
 def test_closing_closes_both(stores):
