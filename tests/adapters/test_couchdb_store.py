@@ -688,7 +688,7 @@ def test_databases_are_listed_in_parts(answering, ranged):
 
 class TestConnect:
     def test_couchdb(self, tmp_path):
-        for url in ("http://127.0.0.1:5984", "https://ann:pw@couch.example:6984/"):
+        for url in ("http://127.0.0.1:1", "https://ann:pw@couch.example:6984/"):
             assert isinstance(connect(url, tmp_path), CouchdbStore)
 
     def test_embedded(self, tmp_path):
@@ -699,7 +699,17 @@ class TestConnect:
         assert (tmp_path / "data" / "store.sqlite3").exists()
 
     @pytest.mark.parametrize(
-        "url", ["", "couch", "ftp://h", "http://", "http://h:port", "sqlite:///x", "http://h:99999"]
+        "url",
+        [
+            "",
+            "couch",
+            "ftp://h",
+            "http://",
+            "http://h:port",
+            "sqlite:///x",
+            "http://h:99999",
+            "http://h:0",
+        ],
     )
     def test_anything_else(self, tmp_path, url):
         with pytest.raises(ValueError, match=r"https?.*or sqlite://"):
@@ -721,6 +731,7 @@ class TestConnect:
             ("http://ann:p/w@h", "http://ann:***@h"),
             ("http://h/a@b:c", "http://h/a@b:c"),
             ("sqlite://", "sqlite://"),
+            ("ann:pw@h", "ann:***@h"),
         ],
     )
     def test_mask_url(self, url, masked):

@@ -302,6 +302,41 @@ def test_an_account_whose_tree_is_no_list_is_below_no_other(tmp_path, tree):
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (None, b"\x01"),
+        (False, b"\x02"),
+        (True, b"\x03"),
+        (0, b"\x04\x80" + bytes(7)),
+        (-0.0, b"\x04\x80" + bytes(7)),
+        (1, b"\x04\xbf\xf0" + bytes(6)),
+        (-1.0, b"\x04\x40\x0f" + b"\xff" * 6),
+        (10**400, b"\x04\xff\xef" + b"\xff" * 6),
+        ("aB", b"\x05ab\x00Ab\x00"),
+        ("\0", b"\x05\x00\xff\x00\x00\xff\x00"),
+        ([], b"\x06\x00"),
+        ((None, [True]), b"\x06\x01\x06\x03\x00\x00"),
+        ({"a": False}, b"\x07\x05a\x00A\x00\x02\x00"),
+    ],
+)
+def test_sort_keys_are_those_that_files_of_earlier_releases_hold(value, key):
+    assert sort_key(value) == key
+
+
+@pytest.mark.parametrize(("synced", "synchronous"), [(True, 2), (False, 1)])
+def test_a_file_is_written_ahead_and_synced_where_that_is_wanted(tmp_path, synced, synchronous):
+    """https://www.sqlite.org/pragma.html: 1 is NORMAL, 2 is FULL."""
+    file = SqliteFile(tmp_path / "f", "CREATE TABLE t (a)", 1.0, synced=synced)
+    with file.reading() as connection:
+        found = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "user_version")
+        ]
+    file.close()
+    assert found == ["wal", synchronous, 1]
+
+
 def test_sort_key_sorts_names_as_icu_does():
     names = [
         "a",

@@ -1,8 +1,10 @@
+import threading
 import time
 from functools import partial
 
 from callboard.adapters.store import stores
 from callboard.adapters.store.health_check import StoreProbe
+from callboard.adapters.store.protocol import StoreError
 from services import free_port
 from support.patience import patient
 
@@ -30,4 +32,28 @@ def test_a_store_that_does_not_answer_is_asked_again(tmp_path):
     for _ in range(2):
         problem = first(probe, lambda r: r.problem).problem
         assert "secret" not in problem
+        assert "refused" in problem
     probe.close()
+
+
+class Failing:
+    """A store whose requests fail for a reason without a text."""
+
+    def get(self, *_place):
+        raise StoreError
+
+    def close(self):
+        pass
+
+
+def test_a_failure_without_a_text_has_the_name_of_its_kind_and_the_next_look_is_later():
+    before = set(threading.enumerate())
+    probe = StoreProbe(Failing, every_s=600, close_s=20.0)
+    (thread,) = set(threading.enumerate()) - before
+    assert (thread.name, thread.daemon) == ("store-probe", True)
+    found = first(probe, lambda _result: True)
+    assert found.problem == "StoreError"
+    assert 0 <= found.took_s < patient(5)
+    assert list(probe.results()) == []
+    probe.close()
+    assert not thread.is_alive()
