@@ -2,6 +2,7 @@
 
 import re
 import threading
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -117,6 +118,30 @@ class TestForgetting:
             with pytest.raises(StoreUnavailable):
                 look_up()
         directory.forget("system_config", "call_command")
+        with pytest.raises(StoreUnavailable):
+            directory.setting("call_command", "keys", None)
+
+    def test_while_the_store_is_away_it_is_asked_again_after_a_time(self, store, monkeypatch):
+        now, gets = [0.0], []
+
+        class Away(Meddled):
+            def get(self, database, id):
+                gets.append(id)
+                if now[0]:
+                    raise StoreUnavailable("away")
+                return store.get(database, id)
+
+        clock = SimpleNamespace(monotonic=lambda: now[0])
+        monkeypatch.setattr("callboard.adapters.repositories.directory.time", clock)
+        directory = StoreDirectory(
+            Away(store), "n", "z", write_defaults=False, ttl_s=30.0, missing_ttl_s=2.0
+        )
+        asked = []
+        for now[0] in (0.0, 1.9, 2.0, 3.9, 4.0, 27.9):
+            assert directory.setting("call_command", "keys", None) is None
+            asked.append(len(gets))
+        assert asked == [1, 1, 2, 2, 3, 4]
+        now[0] = 30.0
         with pytest.raises(StoreUnavailable):
             directory.setting("call_command", "keys", None)
 
@@ -266,7 +291,11 @@ class TestMasterAccount:
         with_accounts(store, **{A: 1})
         store.ensure_database("system_config")
         meddled = Meddled(store, save=refuse(StoreError("you may only read")))
-        assert StoreDirectory(meddled, "apps@one", "west").master_account_id() == A
+        with structlog.testing.capture_logs() as logs:
+            assert StoreDirectory(meddled, "apps@one", "west").master_account_id() == A
+        assert [(line["event"], line["log_level"], line["account"]) for line in logs] == [
+            ("master_account_not_saved", "warning", A)
+        ]
 
 
 class TestAccounts:
@@ -409,7 +438,9 @@ class TestFailureLimits:
         with structlog.testing.capture_logs() as logs:
             limits = directory.failure_limits([A, B])
         assert limits == {A: Limits(9, 60_000), B: Limits(4, 1000)}
-        assert [line["account"] for line in logs] == [A]
+        assert [(line["event"], line["account"]) for line in logs] == [
+            ("failure_count_is_no_integer", A)
+        ]
 
     def test_what_is_no_integer_in_the_system(self, store, directory):
         system(store, default={COUNT: "many", EXPIRY: "long"})

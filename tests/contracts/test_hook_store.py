@@ -239,7 +239,7 @@ def test_a_listing_of_several_accounts_has_their_order_and_goes_on_where_it_ende
         hooks.add(hook(id, account))
     accounts = (last, empty, first)
 
-    def listed(limit, after=None):
+    def listed(limit, after=None, accounts=accounts):
         documents, more = hooks.listed_of(accounts, limit, after)
         return [document["_id"] for document in documents], more
 
@@ -251,3 +251,7 @@ def test_a_listing_of_several_accounts_has_their_order_and_goes_on_where_it_ende
     assert listed(2, (last, "x")) == (["a", "b"], False)
     assert listed(3, (first, "b")) == ([], False)
     assert listed(3, ("no such", "b")) == ([], False)
+    assert listed(1, (first, "")) == (["a"], True)
+    assert listed(1, (first, "a"), (first, last)) == (["b"], True)
+    assert hooks.counts([]) == {}
+    assert hooks.counts([first, empty]) == {first: 2}

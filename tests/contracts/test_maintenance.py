@@ -14,7 +14,7 @@ from callboard.adapters.repositories.maintenance import (
     register_views,
     reset_definitions,
 )
-from callboard.adapters.store.protocol import StoreError, StoreUnavailable
+from callboard.adapters.store.protocol import Saved, StoreError, StoreUnavailable
 from callboard.adapters.store.views import ACCOUNTS, WEBHOOKS
 from callboard.admin import AccountHooks, DefinitionsReset, Orphans
 from callboard.webhooks.modules.discovery import discover
@@ -139,7 +139,17 @@ class TestEnableAccount:
 
     def test_a_store_that_is_away_is_the_accounts_problem(self, hooks):
         away = Meddled(hooks, view=refuse(StoreUnavailable("away")))
-        assert found(enable_account(away, TOP, NOW)) == [AccountHooks(TOP, problem="away")]
+        (step,) = enable_account(away, TOP, NOW)
+        assert (step.found, step.after) == ((AccountHooks(TOP, problem="away"),), (TOP, ""))
+
+    def test_a_hook_that_the_store_refuses_is_reported_with_the_reason(self, hooks):
+        class Refusing(Meddled):
+            def save_many(self, _database, documents):
+                return [Saved(document["_id"], error="forbidden") for document in documents]
+
+        hooks.save("webhooks", hook("h"))
+        (report,) = found(enable_account(Refusing(hooks), TOP, NOW))
+        assert (report.enabled, report.failed) == ((), (("h", "forbidden"),))
 
 
 class TestEnableDescendants:

@@ -160,6 +160,8 @@ def test_older_ones_are_deleted_a_few_at_a_time_and_nothing_else(filled):
     before = gregorian_s(at(2026, 11, 3))
     steps = list(delete_older(Listing(filled), before, done))
     assert (max(steps), sum(steps)) == (20, 123)
+    # A pause after each of three pages of names, and after each of three databases.
+    assert steps.count(0) == 6
     assert ids(filled, "202610") == []
     assert ids(filled, "202611") == ["cdr", "d"]  # That of the very second stays.
     assert ids(filled, "202701") == ["z"]
