@@ -258,6 +258,9 @@ class TestViews:
         ]
         assert list(family.view(modb(LEFT, UNIX_NOW), "webhooks/attempts_by_time_listing")) == []
         assert list(family.view(account_database(TOP), "webhooks/webhook_meta_listing")) == []
+        # A step for each database, also for that which does not exist.
+        afters = [step.after for step in self.registered(family)]
+        assert afters == [(), ("",), (LEFT,), (RIGHT,)]
 
     def test_page_by_page(self, family):
         """A page may end anywhere, and no database is left out or done again."""

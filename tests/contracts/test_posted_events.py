@@ -5,8 +5,10 @@ import threading
 import pytest
 
 from callboard.adapters.repositories.posted_events import PostedEvents
+from callboard.adapters.store.protocol import Conflict
 from callboard.webhooks.modules.posted_event import PostedEvent
 from callboard.webhooks.values.kazoo_names import gregorian_s
+from support.stores import Meddled
 
 NOW = 1_800_000_000.0
 NOON = 12 * 3600
@@ -69,3 +71,17 @@ def test_old_ones_are_swept_and_young_ones_stay(notes, store):
         note(notes, str(day), NOW + day * 86_400)
     assert notes.sweep(NOW + 3 * 86_400) is False
     assert sorted(d["event_id"] for d in store.documents("callboard_posted_events")) == ["2", "3"]
+
+
+def test_a_key_that_others_keep_noting_is_given_up_after_two_saves(store):
+    saves = []
+
+    class Busy(Meddled):
+        def save(self, _database, document):
+            saves.append(document["_id"])
+            raise Conflict("busy")
+
+    store.ensure_database("callboard_posted_events")
+    with pytest.raises(Conflict, match="this key is being used by others"):
+        note(PostedEvents(Busy(store)), "1")
+    assert len(saves) == 2

@@ -17,7 +17,7 @@ from callboard.adapters.store import views
 from callboard.adapters.store.protocol import DatabaseMissing, StoreError, StoreUnavailable
 from callboard.webhooks.hooks.schema import SCHEMA
 from callboard.webhooks.modules.kazoo import channel_answer, channel_create
-from callboard.webhooks.values.kazoo_names import account_database
+from callboard.webhooks.values.kazoo_names import account_database, modb
 from support.hooks import documents_with
 from support.stores import Meddled, refuse
 
@@ -100,7 +100,7 @@ class TestMasterAccount:
         return do(prepare_master_account(store, modules, "apps@one", directory, A))
 
     def test_metadata_and_its_view(self, store, directory):
-        assert self.prepare(store, directory) >= len(MODULES)
+        assert self.prepare(store, directory) == len(RETIRED) + len(MODULES)
         listed = store.view(MASTER, "webhooks/webhook_meta_listing")
         assert [(row.id, row.key) for row in listed] == [
             (f"webhooks_{module.id}", module.name) for module in MODULES
@@ -224,3 +224,16 @@ class TestAttempts:
     def test_without_hooks_databases_there_is_an_error(self, store):
         with pytest.raises(DatabaseMissing):
             do(prepare_attempts(store, NOVEMBER))
+
+
+def test_an_account_whose_attempts_cannot_be_prepared_stops_no_other(store):
+    store.ensure_database("webhooks")
+    store.ensure_views("webhooks", views.WEBHOOKS)
+    store.save_many("webhooks", [hook("a", pvt_account_id=A), hook("b", pvt_account_id=B)])
+    meddled = Meddled(store, ensure_views=refuse(StoreError("no")))
+    with structlog.testing.capture_logs() as logs:
+        do(prepare_attempts(meddled, NOVEMBER))
+    assert [(line["event"], line["log_level"], line["database"]) for line in logs] == [
+        ("attempts_not_prepared", "error", modb(A, NOVEMBER))
+    ]
+    assert list(store.view(modb(B, NOVEMBER), "webhooks/attempts_by_time_listing")) == []

@@ -94,6 +94,20 @@ def test_all_of_a_window_the_oldest_first_and_each_once(filled, limit):
     assert [one.id for one in found] == ids
 
 
+@pytest.mark.parametrize("limit", [51, 100])
+def test_a_step_reads_fifty_and_each_month_ends_with_one(filled, limit):
+    window = AttemptWindow(ACCOUNT, "h", at(2026, 10, 1), at(2027, 1, 31))
+    steps = list(list_attempts(filled, window, (), limit))
+    assert [(step.after[0], len(step.found), step.page_ends) for step in steps] == [
+        *(("202610", 1, False), ("202610", 0, False)),
+        *(("202611", 50, False), ("202611", 50, True), ("202611", 22, True), ("202611", 0, False)),
+        ("202612", 0, False),
+        *(("202701", 1, False), ("202701", 0, False)),
+    ]
+    later = list_attempts(filled, window, steps[5].after, limit)
+    assert [one.id for step in later for one in step.found] == ["202701/z"]
+
+
 def test_only_what_lies_in_the_window(filled):
     found = listed(filled, at(2026, 11, 2), at(2026, 12, 31))
     assert [one.id for one in found][:1] == ["202611/c000"]
