@@ -1,12 +1,17 @@
 """Tokens as the store has them: written by one version, they are valid in the next."""
 
+import hashlib
+
 import pytest
 
 from callboard.adapters.repositories.tokens import (
     TokenFacts,
     account_of_token,
     add_token,
+    beginning,
+    is_made,
     list_tokens,
+    revoke_token,
 )
 from callboard.adapters.store.embedded import EmbeddedStore
 
@@ -53,3 +58,25 @@ def test_other_documents_are_no_tokens(store):
     store.save("callboard_tokens", STORED | {"pvt_type": "token"})
     assert account_of_token(store, TEXT) is None
     assert list(list_tokens(store)) == []
+
+
+def test_a_token_without_a_name_and_a_time_is_one(store):
+    store.save("callboard_tokens", STORED | {"name": None, "pvt_created": None})
+    assert list(list_tokens(store)) == [TokenFacts("0123456789abcdef", ACCOUNT, "", 0)]
+
+
+def test_only_a_token_is_revoked(store):
+    store.save("callboard_tokens", dict(STORED))
+    store.save("callboard_tokens", STORED | {"_id": "0" * 16, "pvt_type": "token"})
+    assert [revoke_token(store, id) for id in ("0" * 16, "f" * 16, "x")] == [None] * 3
+    assert store.get("callboard_tokens", "0" * 16)
+    assert revoke_token(store, STORED["_id"]).account_id == ACCOUNT
+    assert store.get("callboard_tokens", STORED["_id"]) is None
+
+
+def test_what_may_be_shown_of_a_token_proves_nothing():
+    link = "cbp_" + "y" * 43
+    assert [is_made(text) for text in (TEXT, TEXT[:-1], link, "")] == [True, False, False, False]
+    assert beginning(TEXT) == "cbt_0123456789abcdef_"
+    assert beginning(link) == hashlib.sha256(link.encode()).hexdigest()
+    assert beginning("z" * 40) == "z" * 8

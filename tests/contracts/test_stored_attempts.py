@@ -125,6 +125,12 @@ def test_an_attempt_in_short(filled):
     assert failed.at_s == at(2026, 10, 15)
     assert (succeeded.event_id, succeeded.failed, succeeded.outcome) == ("f", False, "200")
     assert cut.problem == "its body was cut (attempts.body_limit)"
+    database = modb(ACCOUNT, at(2026, 10, 16))
+    document = attempt("plain", at(2026, 10, 16), client_error=None)
+    del document["event_id"]
+    filled.save(database, document)
+    (plain,) = listed(filled, at(2026, 10, 16), at(2026, 10, 17))
+    assert (plain.id, plain.event_id, plain.outcome) == ("202610/plain", "", "")
 
 
 def test_attempts_are_read_by_their_ids_and_only_those_of_the_hook(filled):
