@@ -44,6 +44,14 @@ def test_the_key_of_a_long_id_fits_in_a_frame_and_still_matches_the_bindings(id)
     encode(OutgoingMessage("configuration", key, json.dumps(body).encode()))
 
 
+@pytest.mark.parametrize(
+    ("type", "end"), [("é" * 200, "é" * 117), ("\ud800", "?.h"), ("webhook", "webhook.h")]
+)
+def test_the_key_of_an_odd_type_is_text(type, end):
+    key, _body = document_change("doc_edited", "webhooks", {"_id": "h", "pvt_type": type}, "n")
+    assert key == f"doc_edited.webhooks.{end}"
+
+
 def test_a_change_is_told_as_kazoo_tells_it():
     document = {
         "_id": "a.b",

@@ -347,6 +347,13 @@ def test_an_event_that_nobody_turns_out_to_want_ends():
     assert [event.waiters for event in outs.ended()] == [["waiter"]]
 
 
+def test_a_hook_without_expressions_takes_the_bytes_of_its_payload():
+    made = fan_out(message(), shop(), index_of(hook("plain")), Known(), None)
+    assert made.encoded_bytes == 0
+    delivery = made.make(made.hooks[0])
+    assert made.encoded_bytes == len(delivery.body) + len(delivery.source)
+
+
 def test_the_work_of_transforms_counts_as_bytes_of_payloads():
     cheap, dear = shaped("a", "", "[order]"), shaped("b", "", "length(items[?n == `1`])")
     made = fan_out(message(ITEMS), shop(), index_of(cheap, dear), Known(), None)
