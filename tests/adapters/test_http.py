@@ -1,5 +1,6 @@
 """The transports against real sockets on loopback."""
 
+import errno
 import gzip
 import os
 import re
@@ -35,6 +36,8 @@ from callboard.adapters.http.connection import (
     ExchangeError,
     GuardedAdapter,
     TimedSocket,
+    connect_error,
+    exchange_error,
     tls_context,
 )
 from callboard.adapters.http.curl import CurlTransport
@@ -702,6 +705,20 @@ def test_an_exchange_says_that_it_waits_after_a_millisecond_without_a_byte():
     (first, before), (second, after) = limits
     assert (first, before, after) == (0.001, [], ["waits"])
     assert 60 - patient(LATE_S) < second <= 60
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (OSError(errno.EHOSTUNREACH, "x"), "ehostunreach"),
+        (OSError(99_999, "x"), "unknown"),
+        (OSError(), "unknown"),
+        (TimeoutError(), "timeout"),
+    ],
+)
+def test_an_error_of_the_system_has_its_name(error, name):
+    assert exchange_error(error) == name
+    assert connect_error(error) == f"failed_connect: {name}"
 
 
 def test_an_exchange_takes_as_many_bytes_as_it_may():

@@ -373,6 +373,14 @@ def test_a_client_certificate_is_shown(make, certificates, demanding):
     assert demanding.count == 3
 
 
+def test_a_client_certificate_is_shown_through_a_proxy(make, certificates, demanding):
+    with forward_proxy(("127.0.0.1", demanding.port)) as proxy:
+        hooks = make(client_certificates=certificates, proxy=through(proxy))
+        assert post(hooks, demanding.url, certificate="all.pem").status == 200
+        hooks.close()
+    assert len(proxy.heads) == 1
+
+
 def test_a_kept_connection_is_used_by_the_same_certificate_alone(make, certificates, authority):
     context = server_context(authority, "127.0.0.1")
     context.verify_mode = ssl.CERT_OPTIONAL
