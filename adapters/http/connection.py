@@ -42,7 +42,7 @@ SOON_S = 0.001
 """The thread does not announce shorter waits."""
 QUICK_S = 0.005
 """An exchange that takes longer announces its wait, however soon each of its bytes arrives."""
-_BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
+BODILESS = frozenset({"GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT"})
 """Methods that need no statement that the body is empty (RFC 9110, 8.6)."""
 
 
@@ -393,7 +393,7 @@ def _written(
     path = encoded_path(url) if for_proxy is None else absolute_form(url)
     fields: list[tuple[str, str]] = [("Host", target.host_field)]
     fields += request.headers.items()
-    if body or request.method not in _BODILESS:
+    if body or request.method not in BODILESS:
         fields.append(("Content-Length", str(len(body))))
     fields += (for_proxy or {}).items()
     head = "".join([f"{name}: {value}\r\n" for name, value in fields])

@@ -13,7 +13,7 @@ from urllib3.util import parse_url
 
 from callboard.adapters.http.address_guard import Candidate
 from callboard.adapters.http.client_certificates import TlsProfile
-from callboard.adapters.http.connection import CLOSED, connect_error, exchange_error
+from callboard.adapters.http.connection import BODILESS, CLOSED, connect_error, exchange_error
 from callboard.adapters.http.descriptors import leave_some
 from callboard.adapters.http.policy import Hop
 from callboard.adapters.http.response import (
@@ -40,8 +40,6 @@ _ALERT = " alert "
 _HUNG_UP = ("SSL_ERROR_SYSCALL", "SSL_ERROR_ZERO_RETURN", "unexpected eof", "Connection reset")
 _LARGE = 16 * 1024
 """A body of more bytes is freed before the next request."""
-_BODILESS = ("GET", "HEAD", "DELETE", "TRACE", "OPTIONS", "CONNECT")
-"""Methods whose requests do not declare an empty body (like urllib3's)."""
 
 
 @frozen
@@ -80,7 +78,6 @@ class CurlRequest:
         self.address: Candidate | None = None
         self.call: Any = None
         self._connects = self._afresh = self._without_body = False
-        self._begin()
         self.easy = pycurl.Curl()
         self.easy.request = self
         self._set(
@@ -333,7 +330,7 @@ class CurlRequest:
 
     def _do(self, method: str, body: bytes | None) -> None:
         self._method = method
-        sends = bool(body) or method not in _BODILESS
+        sends = bool(body) or method not in BODILESS
         if (method, sends) != self._does:
             self._does = method, sends
             option = "POST" if sends else "NOBODY" if method == "HEAD" else "HTTPGET"

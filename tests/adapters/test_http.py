@@ -678,11 +678,11 @@ def test_an_exchange_says_once_that_it_waits_however_soon_each_of_its_bytes_come
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"abc")
-        exchange.patiently(ours, lambda: ours.recv(1))
+        assert exchange.patiently(ours, lambda: ours.recv(1)) == b"a"
         assert said == []
         exchange.begun = begun - 0.006  # beyond 5 ms
-        for _ in range(2):
-            exchange.patiently(ours, lambda: ours.recv(1))
+        for byte in (b"b", b"c"):
+            assert exchange.patiently(ours, lambda: ours.recv(1)) == byte
             assert said == ["waits"]
 
 

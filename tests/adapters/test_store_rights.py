@@ -152,6 +152,23 @@ def test_the_names_and_the_roles_are_those_of_the_documentation():
     }
 
 
+def test_the_rights_by_database():
+    found: dict[str, list[str]] = {}
+    for each in RIGHTS:
+        found.setdefault(each.database, []).append(str(each.operation))
+    everything = {"create", "store views", "read", "write"}
+    assert {database: set(operations) for database, operations in found.items()} == {
+        **dict.fromkeys(("webhooks", "account/…", "account/…-YYYYMM"), everything),
+        "callboard_dead_letters": everything,
+        **{name: {"read"} for name in ("accounts", "services", "numbers/…", "port_requests")},
+        "system_config": {"read", "write", "create"},
+        "system_schemas": {"read", "write"},
+        "(all)": {"list databases"},
+        "callboard_posted_events": {"create", "read", "write"},
+        "callboard_tokens": {"create", "read", "write"},
+    }
+
+
 def test_rights_that_only_some_installations_need():
     """The others are needed by all, and `callboard doctor` asks for them."""
     found = {(str(each.operation), each.database) for each in RIGHTS if not each.always}

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from attrs import fields
 
 import callboard.config
 from callboard.config import (
@@ -14,6 +15,7 @@ from callboard.config import (
     ConfigError,
     DataSettings,
     DeliverySettings,
+    ModuleSettings,
     Settings,
     TracingSettings,
     load,
@@ -263,3 +265,15 @@ def test_a_dry_run_has_a_queue_of_its_own(queue):
     amqp, dry = AmqpSettings(queue=queue), DeliverySettings(dry_run=True)
     assert Settings(amqp=amqp, delivery=dry).amqp.queue == "callboard.dry_run"
     assert Settings(amqp=amqp).amqp.queue == queue
+
+
+MODULE_LIMITS = Path(__file__).parents[1] / "data" / "module_limits.txt"
+"""The defaults and limits of all keys of a `[[modules]]` table."""
+
+
+def test_defaults_and_limits_of_modules():
+    found = []
+    for key in fields(ModuleSettings):
+        rule = key.metadata["facts"].rule
+        found.append(f"{key.name} | {key.default!r} | {rule.allowed} | {rule.type.__name__}")
+    assert found == MODULE_LIMITS.read_text().splitlines()

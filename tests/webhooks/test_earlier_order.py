@@ -85,3 +85,19 @@ def test_messages_of_ordered_hooks_are_known_by_their_options():
     assert not is_of_ordered_hook(message(b'{"ordered":true}'))
     assert not is_of_ordered_hook(message(ordered=True).replace(b'"version":1', b'"version":9'))
     assert not is_of_ordered_hook(b'{"ordered":true')
+
+
+@pytest.mark.parametrize(("apart_ms", "order"), [(9, [2, 1]), (10, [1, 2])])
+def test_what_was_deferred_within_ten_milliseconds_was_deferred_together(apart_ms, order):
+    assert order_of(deferred(1, 0), deferred(2, apart_ms)) == order
+
+
+@pytest.mark.parametrize(("number", "is_reversed"), [(20, True), (21, False)])
+def test_twenty_of_a_hook_had_room_in_memory(number, is_reversed):
+    found = order_of(*without_room(range(number), 0))
+    assert found == (sorted(found, reverse=True) if is_reversed else sorted(found))
+
+
+@pytest.mark.parametrize(("later_ms", "first"), [(999, 1), (1_000, 21)])
+def test_a_full_memory_was_deferred_within_a_second_of_those_without_room(later_ms, first):
+    assert order_of(deferred(21, 0), *in_memory(range(1, 21), later_ms))[0] == first
