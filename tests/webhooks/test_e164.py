@@ -23,3 +23,4 @@ def test_converters_may_be_configured():
     converters = {r"^0(\d+)$": {"prefix": "+49"}, r"^1\d{2}$": {"suffix": "#"}}
     assert e164("030123", converters) == "+4930123"
     assert e164("110", converters) == "110#"
+    assert e164("+110", {r"1\d{2}$": {"suffix": "#"}}) == "+110"

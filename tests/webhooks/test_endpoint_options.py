@@ -82,6 +82,22 @@ def test_an_invalid_member_is_named(members):
 
 
 @pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"ports": 25}, "ports is no list of at most 50 ports"),
+        ({"ports": [8.0]}, 'ports has 8.0: use ports from 1 to 65535, or ranges as "8000-8010"'),
+        ({"allow_networks": "x"}, "allow_networks is no list of at most 50 networks"),
+        ({"allow_networks": [10]}, 'allow_networks has 10: use networks such as "10.1.0.0/16"'),
+        ({"follow_redirects": 11}, "follow_redirects 11 is no whole number from 0 to 10"),
+    ],
+)
+def test_what_is_allowed_instead_is_named(members, reason):
+    with pytest.raises(InvalidOption) as refused:
+        parse_options(members)
+    assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(
     ("member", "value", "read"),
     [
         ("tls_verify", True, True),

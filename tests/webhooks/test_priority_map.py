@@ -48,6 +48,16 @@ def test_keys_that_change_often_take_no_more_room():
     assert list(priorities.pop_until(10_000)) == ["first", *range(9, -1, -1)]
 
 
+def test_keys_are_in_order_whenever_stale_entries_were_cleared():
+    for changes in range(60, 90):
+        priorities, ranks = PriorityMap(), {}
+        for number in range(changes):
+            key, rank = number % 7, number * 37 % 101
+            priorities.set(key, rank)
+            ranks[key] = rank
+        assert list(priorities.pop_until(101)) == sorted(ranks, key=ranks.__getitem__)
+
+
 steps = st.tuples(
     st.sampled_from(["set", "set", "drop", "pop"]), st.integers(0, 5), st.integers(0, 9)
 )

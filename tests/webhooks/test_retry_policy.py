@@ -21,6 +21,7 @@ from callboard.webhooks.retries.policy import (
     succeeded,
     verdict,
     with_choices,
+    within,
 )
 
 NOW = 784_111_777.0  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -380,3 +381,12 @@ def test_what_is_parked_all_the_time_is_given_up_when_it_should_be(fraction, mos
 def test_an_attempt_tells_success_by_the_policy(policy, result):
     document = attempt_document(delivery(), Response(204), 3, NOW, 100, policy)
     assert document["result"] == result
+
+
+def test_own_steps_may_take_as_long_as_the_node_s_together():
+    assert within((2.0, 3.0), (1.0, 4.0)) == (2.0, 3.0)
+    assert within((2.0, 3.5, 1.0), (1.0, 4.0)) == (2.0,)
+
+
+def test_a_deferral_ends_after_the_circuit_may_be_probed():
+    assert deferral(NOW, NOW, 0, DAY_S, lambda: 0.0, probe_in_s=8.0) == Retry(10_000)
