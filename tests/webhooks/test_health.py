@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from callboard.webhooks.metrics import catalog
-from callboard.webhooks.metrics.health import KINDS, Child, Problem, State, Watch, machines
+from callboard.webhooks.metrics.health import KINDS, NAMED, Child, Problem, State, Watch, machines
 
 NOW = 1_700_000_000.0
 CHILDREN = {
@@ -134,6 +134,24 @@ def test_without_a_connection_of_ours_the_broker_is_not_there():
     gauges = {key: up for key, up in GAUGES.items() if key[1] != ("event_bridge",)}
     wrong = State(CHILDREN, 1.0, REPORTED, gauges, {}, "")
     assert words(wrong) == ("no actor is connected to the broker yet",)
+
+
+def test_a_server_that_is_not_there_is_one_problem_however_it_is_known():
+    watch, down = Watch(), state(store="refused", BROKER_UP={"event_bridge": 0})
+    gauges = {key: up for key, up in down.gauges.items() if key[1] != ("event_bridge",)}
+    unknown = evolve(down, store_problem=None, gauges=gauges)
+    for seen, now in ((unknown, NOW), (down, NOW + 5), (unknown, NOW + 9)):
+        assert {(p.kind, p.since_unix_s) for p in found(seen, now, watch=watch)} == {
+            ("broker", NOW),
+            ("store", NOW),
+        }
+
+
+@pytest.mark.parametrize(("number", "more"), [(NAMED, ""), (NAMED + 1, " and 1 more")])
+def test_so_many_are_named_and_the_others_counted(number, more):
+    paths = [f"responders/r{n}" for n in range(number)]
+    (what,) = words(state(CHILDREN | dict.fromkeys(paths, Child("running"))))
+    assert what == f"no report yet of {', '.join(paths[:NAMED])}{more}"
 
 
 def test_a_problem_keeps_its_time_until_it_is_over():

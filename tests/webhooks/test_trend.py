@@ -131,6 +131,13 @@ def test_an_endpoint_of_several_deliverers_is_one():
     )
 
 
+def test_of_equal_failures_the_first_error_is_told():
+    seen = merged(
+        EndpointFigures("http://a:80", 0, 1, "open", 5, error) for error in ("first", "second")
+    )
+    assert [(one.failures, one.error) for one in seen] == [(5, "first")]
+
+
 def test_only_the_worst_and_busiest_endpoints_are_told():
     seen = merged(EndpointFigures(f"http://{n}:80", n, 0, "closed", 0) for n in range(200))
     assert len(seen) == 50
