@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from callboard.webhooks.hooks.hook import InvalidHook, parse_hook
 from callboard.webhooks.hooks.secrets import (
+    MEMBER,
     SecretsRefused,
     StoredSecret,
     adding,
     reencrypting,
+    replacing,
     retiring,
     stored_secrets,
     without_secrets,
@@ -153,3 +155,41 @@ def test_whatever_the_store_holds_is_understood_or_refused(member):
 
 def test_a_document_for_others_to_see_has_none():
     assert without_secrets(hook_with(stored(1))) == HOOK
+
+
+def test_a_document_without_secrets_has_none_to_retire():
+    with pytest.raises(SecretsRefused) as refused:
+        retiring(HOOK, "f1")
+    assert str(refused.value) == "the hook has no secret with the fingerprint f1; it has none"
+
+
+@pytest.mark.parametrize(
+    ("member", "written", "read"),
+    [
+        ("since", None, 0),
+        ("since", "x", 0),
+        ("until", 0, None),
+        ("until", -1, None),
+        ("until", 1, 1),
+    ],
+)
+def test_a_time_that_is_none_is_left_out(member, written, read):
+    document = hook_with(stored(1))
+    document[MEMBER][0][member] = written
+    (secret,) = stored_secrets(document)
+    assert getattr(secret, member) == read
+
+
+def test_a_secret_that_lacks_a_member_is_named_by_its_number():
+    document = hook_with(stored(1), stored(2))
+    del document[MEMBER][1]["kind"]
+    with pytest.raises(SecretsRefused) as refused:
+        stored_secrets(document)
+    assert str(refused.value) == f"{MEMBER}: number 2 lacks one of fingerprint, kind, encrypted"
+
+
+def test_a_hook_may_be_given_five_secrets_at_once():
+    assert len(replacing([stored(number) for number in range(5)])[MEMBER]) == 5
+    with pytest.raises(SecretsRefused, match="the hook would have 6 secrets: 5 at most"):
+        replacing([stored(number) for number in range(6)])
+    assert replacing([]) == {MEMBER: None}

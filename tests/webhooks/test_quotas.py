@@ -28,6 +28,11 @@ def excess(document, before=None, quotas=SMALL):
             "custom_data has 4 members: quotas.custom_data_members allows 3",
         ),
         (
+            {"custom_data": {"a": [{"b": "1", "c": "2"}]}},
+            "quotas.custom_data_members",
+            "custom_data has 4 members: quotas.custom_data_members allows 3",
+        ),
+        (
             {"custom_data": {"a": "é" * 21}},
             "quotas.custom_data_bytes",
             "custom_data has 51 bytes: quotas.custom_data_bytes allows 50",

@@ -59,6 +59,14 @@ def test_percentiles_are_of_what_was_measured_meanwhile():
     assert latency_s == Percentiles()
 
 
+def test_latencies_are_those_measured_meanwhile_too():
+    trend = Trend(DURATIONS_S)
+    for time, durations_s in ((0, [9.0] * 100), (2, [9.0] * 100 + [0.03] * 100)):
+        request, latency = events(0), events(0, *durations_s).request
+        trend.take(time, time, Sample({"events": 0}, request.request, latency, {}))
+    assert 0.025 < trend.recent()[2].p50 <= trend.recent()[2].p99 <= 0.05
+
+
 def test_a_point_of_the_series_covers_two_steps():
     trend = Trend(DURATIONS_S)
     for step, count in enumerate((0, 0, 0, 40, 40, 40)):
