@@ -401,6 +401,11 @@ def callflow(**changed):
     return message("webhook", **CALLFLOW) | changed
 
 
+def test_a_callflow_s_own_webhook_fires_as_a_notification(directory):
+    firing = MODULE.firing(Event(message("webhook", **CALLFLOW)), directory)
+    assert (firing.event, firing.account_id) == ("notifications", ACCOUNT)
+
+
 def test_a_callflow_s_webhook_fires_the_hook_it_brings_and_no_other(fire, hook):
     others = hook("notifications", "mine"), hook("all", "everything")
     assert fire(MODULE, callflow(), *others) == {
