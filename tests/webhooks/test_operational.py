@@ -21,6 +21,7 @@ from callboard.webhooks.modules.operational import (
     OperationalModule,
     account_quota,
     delivery_exhausted,
+    endpoint_up,
     hook_disabled,
     hook_failing,
 )
@@ -110,6 +111,20 @@ def test_what_is_not_reported():
     assert delivery_exhausted(letter).account_id == "a"
     assert delivery_exhausted({**letter, "hook_event": "callboard"}) is None
     assert delivery_exhausted({**letter, "kind": "event"}) is None
+    times = [
+        delivery_exhausted({**letter, "pvt_created": at, "pvt_hops": hops})
+        for at, hops in ((63_900_000_000, 2), (None, None))
+    ]
+    assert [(one.at, one.hops) for one in times] == [(63_900_000_000, 2), (0, 0)]
+
+
+@pytest.mark.parametrize(("down_s", "told_s"), [(12.34, 12.3), (0.25, 0.2), (-1.0, 0.0)])
+def test_how_long_an_endpoint_was_down_is_told_in_tenths_of_a_second(down_s, told_s):
+    assert endpoint_up("n", "https://e:443", "a", 5, 7, down_s).data["down_s"] == told_s
+
+
+def test_a_hook_needs_no_modifiers(directory):
+    assert MODULE.modifiers(directory) == {}
 
 
 def test_a_quota_is_the_same_event_within_its_period():

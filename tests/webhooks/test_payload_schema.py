@@ -53,6 +53,11 @@ def test_numbers_as_they_are_spelt_are_numbers():
     assert checker(SCHEMA)(json_read(b'{"order": 7.0, "total": 1.10}')) == ""
 
 
+def test_the_place_of_a_fault_is_a_path():
+    schema = {"properties": {"a": {"items": {"type": "string"}}}}
+    assert checker(schema)({"a": ["x", 1]}) == "a.1: 1 is not of type 'string'"
+
+
 def test_a_fault_is_not_longer_than_needed():
     assert len(checker({"type": "object"})("x" * 1000)) == MAX_FAULT
 
