@@ -1,5 +1,7 @@
 """Definitions of event modules, as the master account's database has them, on every store."""
 
+import pytest
+
 from callboard.adapters.repositories.definitions import Definition, definitions
 from callboard.adapters.repositories.system_config import set_system_setting
 from callboard.webhooks.modules.discovery import discover
@@ -15,6 +17,13 @@ def test_without_a_master_account_they_are_those_of_the_modules(store):
     assert found.keys() == {module.id for module in MODULES}
     assert found["sms"].name == "SMS"
     assert list(store.documents("system_config")) == []
+
+
+@pytest.mark.parametrize("master", [5, ""])
+def test_a_master_account_that_is_none_has_none(store, master):
+    set_system_setting(store, "accounts", "master_account_id", master)
+    found = definitions(store, MODULES, "apps@one", "west")
+    assert found.keys() == {module.id for module in MODULES}
 
 
 def test_those_of_the_master_account_come_first(store):

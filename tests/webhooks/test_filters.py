@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
+from callboard.webhooks.deliveries import shaping
 from callboard.webhooks.deliveries.delivery import deliveries, fan_out
 from callboard.webhooks.deliveries.presenting import presented
 from callboard.webhooks.deliveries.preview import preview
@@ -307,6 +308,13 @@ def test_a_filter_that_would_never_end_is_refused():
     assert (
         reason_of(refused)[0] == "refused: filter: the expression has too much to do for this event"
     )
+
+
+def test_filters_that_take_no_more_than_their_steps_are_decided_at_once(monkeypatch):
+    monkeypatch.setattr(shaping, "AT_ONCE", 0)
+    hooks = [shaped(f"h{n}", f"order == `{n}`") for n in (6, 7, 8)]
+    made = fan_out(message(), shop(), index_of(*hooks), Known(), None)
+    assert [one.id for one in made.hooks] == ["h7"]
 
 
 def test_filters_that_take_long_are_decided_while_deliveries_are_made():
