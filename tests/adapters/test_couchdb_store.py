@@ -58,6 +58,8 @@ class Answering(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body in one piece
 
     def handle_any(self):
         self.server.requests.append((self.command, self.path, self.headers))
@@ -77,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        self.wfile.flush()
         self.close_connection = "Connection" in headers
 
     def log_message(self, *_arguments):
