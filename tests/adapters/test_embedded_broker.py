@@ -346,7 +346,10 @@ def test_a_file_of_a_later_version_is_left_alone(drive, tmp_path):
     db = sqlite3.connect(tmp_path / "broker.sqlite3")
     db.execute("PRAGMA user_version = 99")
     db.close()
-    assert "version 99" in drive().down().reason
+    driver = drive()
+    published = driver.publish("k", b"x")
+    assert "version 99" in driver.down().reason
+    driver.until(lambda: driver.unconfirmed == set(published))
 
 
 def test_a_folder_that_cannot_be_used(tmp_path):
