@@ -87,7 +87,7 @@ REPORTED_AT_ONCE = 100
 GATHER_S, GATHERED = 0.1, 100
 """Attempt records and deferrals are batched for GATHER_S or GATHERED items; each batch costs one
 message and one disk write."""
-AT_ONCE = 100
+AT_ONCE = 16
 """Requests started before the actor handles other messages."""
 DEFERRAL_BATCH = 200
 MAX_DEFERRED_BYTES = 16 * 2**20 - 64 * 1024

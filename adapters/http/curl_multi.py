@@ -18,7 +18,7 @@ _EVENTS = {
     pycurl.POLL_OUT: select.EPOLLOUT,
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
-_AT_ONCE = 1024
+_AT_ONCE = 32
 _MOST_TIMES = 5
 
 

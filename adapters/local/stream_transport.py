@@ -66,7 +66,7 @@ ACK_S = 0.1
 """How long an acknowledgement may wait for a message to go with."""
 
 TURN_S = 0.005
-"""After two messages and so long, the loop looks at its descriptors before it handles more."""
+"""After handling messages for so long, the loop looks at its descriptors before it handles more."""
 
 MOST_READ = 200
 """While more messages than these wait to be handled, none are read."""
@@ -534,7 +534,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
     def _handle(self, handler: Any) -> Any:
         """Have received messages handled. Returns a result that ends the loop."""
         inbox = self._incomingEnvelopes
-        end, handled = currentTime() + TURN_S, 0
+        end = currentTime() + TURN_S
         while inbox:
             envelope = inbox.popleft()
             stream = self._take(envelope)
@@ -555,8 +555,10 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
                 self._flush_all()
             if not result:
                 return Thespian__Run_HandlerResult(result)
-            handled += 1
-            if handled > 1 and currentTime() > end:
+            now = currentTime()
+            if isinstance(envelope.message, WatchMessage):
+                end = now + TURN_S
+            elif now > end:
                 break
         return None
 

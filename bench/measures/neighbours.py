@@ -5,7 +5,7 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pika
 from attrs import frozen
+from contenders.known import callboards
 from contenders.messages import event
 from contenders.running import Callboard, Hook
 from publisher import Publisher
@@ -102,33 +103,38 @@ class Phase:
 
 def run(bench: Bench) -> Section:
     seconds = QUICK_S if bench.quick else SECONDS
-    phases: dict[str, list[Phase]] = {name: [] for name in (ALONE, STORM, PAYLOADS, REQUESTS, SLOW)}
-    for number in range(bench.runs):
-        with at_work(bench, bench.folder / f"neighbours-{number}") as healthy:
-            noises: dict[str, tuple[Callable[..., None], *tuple[object, ...]]] = {
-                STORM: (_publish, healthy.amqp_url, "storm", bench.size(STORM_EVENTS), 2_000),
-                PAYLOADS: (
-                    _publish,
-                    healthy.amqp_url,
-                    "payloads",
-                    bench.size(PAYLOAD_EVENTS),
-                    PAYLOAD_BYTES,
-                ),
-                REQUESTS: (_requests, healthy.port, healthy.noisy, bench.size(API_REQUESTS)),
-                SLOW: (_slow, healthy.port, SLOW_CONNECTIONS),
-            }
-            healthy.phase(WARM_UP_S)
-            phases[ALONE].append(healthy.phase(seconds))
-            for name, noise in noises.items():
-                with beside(*noise):
-                    phases[name].append(healthy.phase(seconds))
-                healthy.wait_until_settled()
-    return Section("A noisy neighbour", figures(phases), TEXT)
+    names = ALONE, STORM, PAYLOADS, REQUESTS, SLOW
+    found: list[Figure] = []
+    for contender in callboards():
+        phases: dict[str, list[Phase]] = {name: [] for name in names}
+        for number in range(bench.runs):
+            folder = bench.folder / f"neighbours-{contender.name}-{number}"
+            with at_work(bench, folder, contender.settings) as healthy:
+                noises: dict[str, tuple[Callable[..., None], *tuple[object, ...]]] = {
+                    STORM: (_publish, healthy.amqp_url, "storm", bench.size(STORM_EVENTS), 2_000),
+                    PAYLOADS: (
+                        _publish,
+                        healthy.amqp_url,
+                        "payloads",
+                        bench.size(PAYLOAD_EVENTS),
+                        PAYLOAD_BYTES,
+                    ),
+                    REQUESTS: (_requests, healthy.port, healthy.noisy, bench.size(API_REQUESTS)),
+                    SLOW: (_slow, healthy.port, SLOW_CONNECTIONS),
+                }
+                healthy.phase(WARM_UP_S)
+                phases[ALONE].append(healthy.phase(seconds))
+                for name, noise in noises.items():
+                    with beside(*noise):
+                        phases[name].append(healthy.phase(seconds))
+                    healthy.wait_until_settled()
+        found += figures(contender.name, phases)
+    return Section("A noisy neighbour", found, TEXT)
 
 
 @contextmanager
-def at_work(bench: Bench, folder: Path) -> Iterator["Healthy"]:
-    """A system with the hooks and accounts of all."""
+def at_work(bench: Bench, folder: Path, settings: Mapping[str, str]) -> Iterator["Healthy"]:
+    """A system with the hooks and accounts of all, and these settings."""
     folder.mkdir()
     own = ENDPOINTS * 4 // 5
     """The endpoints of the healthy accounts; the noisy one has the others."""
@@ -143,8 +149,8 @@ def at_work(bench: Bench, folder: Path) -> Iterator["Healthy"]:
         *noisy("payloads", PAYLOAD_HOOKS),
     ]
     port, amqp_url = free_port(), bench.broker.vhost()
-    settings = {"api__enabled": "true", "api__port": str(port)}
-    callboard = Callboard("Callboard", 'account = "account"', hooks, **settings)
+    api = {"api__enabled": "true", "api__port": str(port)}
+    callboard = Callboard("Callboard", 'account = "account"', hooks, **settings, **api)
     with (
         callboard.running(amqp_url, "", folder),
         Publisher(amqp_url, callboard.wrap) as publisher,
@@ -343,19 +349,19 @@ def _connected(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def figures(phases: dict[str, list[Phase]]) -> list[Figure]:
+def figures(contender: str, phases: dict[str, list[Phase]]) -> list[Figure]:
+    """What healthy accounts get of this contender, in each phase."""
     found: list[Figure] = []
 
     def add(what: str, unit: str, of: Callable[[Phase], float], **goal: float) -> None:
         for name, some in phases.items():
-            found.append(Figure(f"{what}, {name}", unit, [of(one) for one in some]))
+            found.append(Figure(f"{contender}: {what}, {name}", unit, [of(one) for one in some]))
         for name, some in phases.items():
             if goal and name != ALONE:
                 pairs = zip(some, phases[ALONE], strict=True)
                 ratios = [of(one) / of(base) for one, base in pairs]
-                found.append(
-                    Figure(f"{what}, {name} : {ALONE}", f"times the {unit}", ratios, **goal)
-                )
+                ratio = f"{contender}: {what}, {name} : {ALONE}"
+                found.append(Figure(ratio, f"times the {unit}", ratios, **goal))
 
     add("events", "deliveries/s", lambda one: one.events.per_s, at_least=LEAST)
     add("events", "p50 ms", lambda one: one.events.p50_ms)

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.curl import CurlTransport
 from callboard.adapters.http.curl_multi import CurlMulti
+from callboard.adapters.receiver.server import Answer
 from support.descriptors import freed_by
 from support.http import LOOPBACK, answer
 from support.patience import patient
@@ -41,6 +42,24 @@ def test_any_thread_may_wake_it_and_at_a_time():
         thread.join()
         multi.run()
     multi.close()
+
+
+def test_of_many_that_are_ready_it_handles_some_at_a_time(receiver):
+    transport = CurlTransport(5, 5, LOOPBACK, in_flight=100)
+    receiver.answer("/together", Answer(200, delay_s=0.5))
+    for number in range(100):
+        transport.begin(number, "POST", f"{receiver.url}/together", (), b"x")
+    while receiver.count < 100:
+        assert list(transport.ended()) == []
+    time.sleep(0.6)
+    ended = []
+    while len(ended) < 100:
+        assert select.select([transport], (), (), patient(5))[0]
+        some = [key for key, _outcome in transport.ended()]
+        assert len(some) <= 32
+        ended += some
+    assert sorted(ended) == list(range(100))
+    transport.close()
 
 
 def test_what_is_found_after_the_end_is_written_into_nobody_elses_descriptor():

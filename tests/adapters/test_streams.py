@@ -424,6 +424,27 @@ def test_watches_and_messages_take_turns(ends):
         os.close(descriptor)
 
 
+def test_the_time_of_a_watch_is_not_that_of_messages(ends):
+    a, b = connected(*ends())
+    read, write = os.pipe()
+    os.write(write, b"x")
+    a.transport.set_watch([read])
+    b.send(a.address, *range(5))
+    b.run()
+    a.received.clear()
+
+    def handle(envelope):
+        a.received.append(("", envelope.message))
+        return slow() if isinstance(envelope.message, WatchMessage) else envelope.message != 4
+
+    a.handle = handle
+    a.run(patient(5))
+    first = next(n for n, message in enumerate(a.messages) if message == 0)
+    assert a.messages[first : first + 5] == list(range(5))
+    for descriptor in (read, write):
+        os.close(descriptor)
+
+
 def slow():
     """Longer than a turn of the loop handles messages."""
     threading.Event().wait(stream_transport.TURN_S * 1.5)

@@ -97,6 +97,19 @@ def test_a_delivery_is_sent_and_reported(deliveries):
     assert deliveries.settled() == [("1/0", 5)]
 
 
+def test_no_message_waits_for_more_than_sixteen_requests_to_begin(deliveries):
+    urls = [f"https://x{n}.example/" for n in range(40)]
+    many = tuple(
+        evolve(delivery(f"d{n}"), hook_id=f"h{n}", uri=url, url=url) for n, url in enumerate(urls)
+    )
+    source = EVENT_BRIDGE, deliveries.bridge.incarnation
+    batch = DeliveryBatch("1/0", source, (EventDeliveries(1, many),))
+    deliveries.bridge.say(deliveries.actor, batch)
+    assert len(deliveries.sent) == 16
+    assert deliveries.settled() == [("1/0", 1)]
+    assert sorted(deliveries.sent) == sorted(each.id for each in many)
+
+
 def test_a_share_that_arrives_twice_is_sent_and_settled_once(deliveries):
     deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
     deliveries.give("1/0", t5=delivery())
