@@ -64,6 +64,15 @@ SEEDED = {
     "bare": {"format": ...},
     "stranger": {"hook": "qubicle_session"},
 }
+KEEPS = dict.fromkeys(("verb", "format"), "disable the hook") | {
+    "credentials": "kazoo.compatible, or delivery.url_credentials, or url_credentials of the hook "
+    "(delivery.hook_options)",
+    "port": "kazoo.compatible, or delivery.ports, or ports of the hook (delivery.hook_options)",
+    "address": "kazoo.compatible, or delivery.allow_networks, or allow_networks of the hook "
+    "(delivery.hook_options)",
+    "url": "correct the uri",
+    "event": "a [[modules]] table, if another application of Kazoo has this event",
+}
 EXPECTED = {
     "user": ["credentials"],
     "mail": ["port"],
@@ -83,9 +92,12 @@ def test_each_kind_of_difference_is_named_and_no_document_changed(store, put, ch
     put("retired", hook="inbound_fax", uri="http://10.0.0.8/")
     for id, fields in SEEDED.items():
         put(id, **fields)
+    for id, uri in (("unset", ""), ("number", 7)):
+        put(id, uri=uri)
     before = list(store.documents("webhooks"))
-    found = kinds(check("--json"))
-    assert found == EXPECTED | {"retired": ["address"]}
+    text = check("--json")
+    assert kinds(text) == EXPECTED | {"retired": ["address"]}
+    assert {one["kind"]: one["keep"] for one in json.loads(text)["differences"]} == KEEPS
     assert list(store.documents("webhooks")) == before
 
 
@@ -147,6 +159,11 @@ def test_endpoints_are_asked_for_their_certificates_and_sent_nothing(put, check,
         assert kinds(check("--json", **local)) == {}
         asked = check("--json", "--endpoints", **local)
         assert kinds(asked) == {"private authority": ["tls"]}
+        (one,) = json.loads(asked)["differences"]
+        assert one["keep"] == (
+            "kazoo.compatible, or delivery.ca_bundle, or tls_verify of the hook "
+            "(delivery.hook_options)"
+        )
         trusted = local | {"CALLBOARD_DELIVERY_CA_BUNDLE": str(bundle)}
         assert kinds(check("--json", "--endpoints", **trusted)) == {}
         assert receiver.count == 0
