@@ -61,6 +61,7 @@ SEEDED = {
     "both": {"uri": "http://me@10.0.0.7/"},
     "blank": {"uri": "https://endpoint.example/a b"},
     "loud": {"http_verb": "POST"},
+    "unset verb": {"http_verb": None},
     "bare": {"format": ...},
     "stranger": {"hook": "qubicle_session"},
 }
@@ -80,6 +81,7 @@ EXPECTED = {
     "both": ["address", "credentials"],
     "blank": ["url"],
     "loud": ["verb"],
+    "unset verb": ["verb"],
     "bare": ["format"],
     "stranger": ["event"],
 }
