@@ -138,6 +138,8 @@ def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, ch
     put("alike")
     put("inside", "http://10.0.0.7/")
     text = check()
+    head = text.splitlines()[0]
+    assert head.split() == ["account", "hook", "kind", "reason", "kept", "by"]
     assert "delivery.allow_networks" in text
     assert "1 of 2 enabled hooks differ." in text
     assert "follow_redirects" in text
