@@ -104,7 +104,6 @@ class ChangePublisher:
                 self._connected = True
                 self._publish_from_start()
             case Unblocked():
-                self._published = 0
                 self._publish_all()
             case ConnectionDown():
                 self._connected = False

@@ -87,7 +87,7 @@ class HookRefreshing:
         if not self._loading.complete:
             return
         try:
-            complete, found = self._missed()
+            missed = self._missed()
         except StoreUnavailable as problem:
             self._log.warning("hooks_not_compared", reason=str(problem))
             if self._asked:
@@ -95,10 +95,11 @@ class HookRefreshing:
             return
         except StoreError as problem:
             self._log.warning("hooks_not_compared", reason=str(problem))
-            complete, found = False, None
-        if found is None:
+            missed = None
+        if missed is None:
             self._load()
             return
+        complete, found = missed
         if found:
             self.missed += len(found)
             self._log.warning("hook_changes_missed", hooks=len(found))
@@ -112,7 +113,7 @@ class HookRefreshing:
                 del self._answers[next(iter(self._answers))]
             self._loading.barrier(ticket)
 
-    def _missed(self) -> tuple[bool, list[Document] | None]:
+    def _missed(self) -> tuple[bool, list[Document]] | None:
         """Whether there are no further changes; and the documents of missed ones, of a page.
 
         None: all hooks are to be loaded. Raises StoreError.
@@ -125,9 +126,9 @@ class HookRefreshing:
             if self._seen.get(each.id) not in ((each.rev, GONE) if each.deleted else (each.rev,))
         ]
         if not changes.complete and (not changes.documents or len(missed) > MAX_MISSED):
-            return False, None
+            return None
         if any(each.deleted for each in missed):
-            return False, None  # Its account, part of its key, is not stored any more.
+            return None  # Its account, part of its key, is not stored any more.
         found = list(self._store.get_many([each.id for each in missed]).values())
         self._loading.since = changes.upto
         return changes.complete, found

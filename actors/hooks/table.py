@@ -50,7 +50,7 @@ LISTING_S = 60.0
 class _Subscriber:
     """A responder, and the hooks that it has yet to receive; None: it has received all.
 
-    Until its paging has `begun` it receives no changes, because its pages will include them.
+    Until all hooks are loaded it receives no changes, because its pages will include them.
     """
 
     address: ActorAddress
@@ -59,7 +59,6 @@ class _Subscriber:
     stream: int
     events: frozenset[str]
     numbers: Iterator[int] = Factory(itertools.count)
-    begun: bool = False
     pages: Iterator[Hook] | None = None
 
 
@@ -173,9 +172,7 @@ class HookTable(Role):
             self._hooks.put(hook)
             if hook.options.in_order:
                 self._ordered[key_of(hook)] = hook.options.paused
-        for subscriber in self._subscribers.values():
-            if not subscriber.begun:
-                continue
+        for subscriber in self._subscribers.values() if self._loaded else ():
             events = subscriber.events
             wanted = tuple(hook for hook in put if hook.event in events)
             # Includes hooks whose event has changed to one that the subscriber does not want.
@@ -297,11 +294,9 @@ class HookTable(Role):
             self._send_page(subscriber)
 
     def _begin_pages(self, subscriber: _Subscriber) -> None:
-        if not subscriber.begun:
-            subscriber.begun = True
-            events = subscriber.events
-            subscriber.pages = iter([hook for hook in self._hooks if hook.event in events])
-            self._send_page(subscriber)
+        events = subscriber.events
+        subscriber.pages = iter([hook for hook in self._hooks if hook.event in events])
+        self._send_page(subscriber)
 
     def _send_page(self, subscriber: _Subscriber) -> None:
         assert subscriber.pages is not None

@@ -104,12 +104,13 @@ def test_hook(loaded: Loaded, hook_id: str, json_: bool) -> None:
     if json_:
         print_json(attrs.asdict(tested))
     else:
-        _say_test(tested)
+        print_test(tested)
     if not tested.succeeded:
         raise SystemExit(FAILED)
 
 
-def _say_test(tested: admin.HookTested) -> None:
+def print_test(tested: admin.HookTested) -> None:
+    """Print a test delivery's request, and its response or why there was none."""
     say(f"[bold]{escaped(tested.method)} {escaped(tested.url)}[/]")
     _say_message(tested.request_headers, tested.request_body)
     took = f"after {tested.duration_s * 1000:.0f} ms"

@@ -47,7 +47,7 @@ def top(loaded: Loaded, once: bool, interval: float, json_: bool) -> None:
     watcher = _Watcher(loaded.settings)
     if once or json_ or not sys.stdout.isatty():
         found = watcher.look()
-        if found.tree is None or found.figures is None:
+        if found.problem:
             raise Failure(found.problem)
         if json_:
             print_json(_as_json(found))

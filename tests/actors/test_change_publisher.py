@@ -1,18 +1,29 @@
 import json
+import sqlite3
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
-from callboard.actors.hooks.change_publisher import MAX_UNCONFIRMED, ChangePublisher
+from callboard.actors.hooks.change_publisher import (
+    MAX_UNCONFIRMED,
+    ChangePublisher,
+    change_publisher,
+)
+from callboard.actors.hooks.operational import OperationalEvents
 from callboard.adapters.broker.protocol import (
     BrokerError,
     Confirmed,
     ConnectionDown,
     ConnectionUp,
+    Unblocked,
     Unconfirmed,
 )
 from callboard.adapters.repositories.maintenance import Change
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.adapters.store.spool import Spool
+from callboard.config.settings import DataSettings, Settings
 from callboard.supervision import Timer
 from support.stores import Meddled, refuse
 
@@ -36,10 +47,14 @@ class Publishing:
     """A publisher on a file; `due` are the calls that it has asked for."""
 
     def __init__(self, path, max_bytes=2**20, **exchange):
-        self.outbox, self.due = Outbox(), []
+        self.outbox, self.due, self.waits = Outbox(), [], []
         self.spool = Meddled(Spool(path, max_bytes=max_bytes))
-        timer = lambda call: Timer(lambda _s, call: self.due.append(call), call)  # noqa: E731
+        timer = lambda call: Timer(self._after, call)  # noqa: E731
         self.publisher = ChangePublisher(self.outbox, "node@host", self.spool, timer, **exchange)
+
+    def _after(self, seconds, call):
+        self.waits.append(seconds)
+        self.due.append(call)
 
     def up(self):
         self.publisher.on_broker(ConnectionUp(None))
@@ -125,12 +140,28 @@ def test_what_did_not_arrive_is_sent_again_once_the_broker_is_up(publishing):
     assert len(publishing.outbox.keys) == 6
 
 
-def test_what_the_broker_refused_is_sent_again_after_a_while(publishing):
+@pytest.mark.parametrize("number", [1, 2])
+def test_what_the_broker_refused_is_sent_again_after_a_while(publishing, number):
     publishing.publish("h1", "h2")
-    publishing.publisher.on_broker(Unconfirmed((1,), "disk full"))
+    publishing.publisher.on_broker(Unconfirmed((number,), "disk full"))
     assert publishing.outbox.keys == ["h1", "h2"]
     publishing.due.pop()()
-    assert publishing.outbox.keys == ["h1", "h2", "h1"], "h2 is still on its way"
+    assert publishing.waits == pytest.approx([5], abs=0.1)
+    assert publishing.outbox.keys == ["h1", "h2", f"h{number}"], "the other is still on its way"
+
+
+def test_what_a_blocked_broker_refused_is_sent_again_as_soon_as_it_takes_messages(publishing):
+    publishing.publish("h1", "h2")
+    publishing.publisher.on_broker(Unconfirmed((1, 2), "low on memory"))
+    publishing.publisher.on_broker(Unblocked())
+    assert publishing.outbox.keys == ["h1", "h2", "h1", "h2"]
+
+
+def test_what_was_on_its_way_when_the_connection_was_lost_silently_is_sent_again(publishing):
+    publishing.publish("h1", "h2")
+    publishing.lose()
+    publishing.up()
+    assert publishing.outbox.keys == ["h1", "h2", "h1", "h2"]
 
 
 def test_another_process_publishes_what_an_earlier_one_did_not(publishing, path):
@@ -159,13 +190,19 @@ def test_memory_and_disk_are_bounded_while_the_broker_is_away(path):
 
 def test_on_a_full_disk_a_change_is_published_once(publishing):
     publishing.spool.before["append"] = refuse(StoreUnavailable("the disk is full"))
-    publishing.publish("h1")
+    with capture_logs() as logs:
+        publishing.publish("h1")
+    kept = {"event": "changes_not_kept", "reason": "the disk is full", "changes": 1}
+    assert logs == [kept | {"log_level": "error"}]
     assert publishing.outbox.keys == ["h1"]
     assert len(publishing.publisher) == 0
 
 
 def test_what_cannot_be_published_holds_up_no_other(publishing, path):
-    publishing.publish("impossible", "h1")
+    with capture_logs() as logs:
+        publishing.publish("impossible", "h1")
+    refused = {"event": "change_not_published", "reason": "it cannot be published", "changes": 1}
+    assert logs == [refused | {"log_level": "warning"}]
     assert publishing.outbox.keys == ["h1"]
     assert Spool(path).count() == 1
 
@@ -177,3 +214,37 @@ def test_the_key_of_a_long_id_is_cut_to_what_amqp_can_carry(publishing):
         ("doc_edited.webhooks.webhook." + "h" * 300)[:255],
         "doc_edited.webhooks.webhook.h1",
     ]
+
+
+def test_at_most_two_hundred_are_unconfirmed_and_each_confirm_lets_one_follow(publishing):
+    publishing.publish(*(f"h{number}" for number in range(202)))
+    assert len(publishing.outbox.keys) == 200
+    publishing.confirm(7)
+    assert publishing.outbox.keys[200:] == ["h200"]
+
+
+@pytest.mark.parametrize(
+    ("make", "file"),
+    [(change_publisher, "a.zone.sqlite3"), (OperationalEvents, "operational.sqlite3")],
+)
+def test_sixteen_megabytes_wait_on_disk_and_the_oldest_ones_are_dropped(tmp_path, make, file):
+    spools = []
+    make(
+        SimpleNamespace(
+            path="a/zone",
+            settings=Settings(data=DataSettings(dir=tmp_path)),
+            broker=Outbox(),
+            own=lambda spool: spools.append(spool) or spool,
+            timer=lambda call: Timer(lambda *_due: None, call),
+            every=lambda *_due: None,
+        )
+    )
+    (spool,) = spools
+    spool.append([("x", {})] * 9)  # Ten are dropped at a time.
+    with closing(sqlite3.connect(tmp_path / "changes" / file)) as connection, connection:
+        large = "INSERT INTO records (database, document) VALUES ('x', zeroblob(?))"
+        connection.execute(large, (2**24 - 100_000,))
+    spool.append([])
+    assert len(spool) == 10
+    spool.append([("x", {"text": "." * 200_000})])
+    assert len(spool) == 1

@@ -2,12 +2,13 @@
 
 import pickle
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks.loading import PREPARED_S, HookLoading
+from callboard.actors.hooks.loading import HookLoading
 from callboard.actors.hooks.parser import HookParser
 from callboard.actors.messages import Barrier, ChangeHooks, HooksLoaded, LoadHooks
 from callboard.adapters.repositories.hooks import HookStore
@@ -98,7 +99,7 @@ def test_a_store_that_is_not_prepared_yet_is_no_news_for_a_while(tmp_path):
     it.loading.begin_within(0)
     with capture_logs() as logs:
         it.due()
-        it.now += PREPARED_S - 0.1
+        it.now += 19.9
         it.due()
         assert logs == []
         it.now += 0.1
@@ -249,6 +250,42 @@ def test_changes_and_pages_have_one_numbering(store):
     assert len(it.sent) == 3
 
 
+def test_a_load_that_was_broken_off_goes_on_by_itself(store):
+    stored(store, "1", "2", "3", "4", "5")
+    it = Loading(BreakingOff(store), page=2)
+    it.loading.begin_within(0)
+    with capture_logs():
+        it.due()
+    assert it.pages() == [(["1", "2"], False)]
+    it.due()
+    assert it.pages()[1:] == [(["2", "3"], False)]
+
+
+def test_a_load_that_is_to_begin_again_sends_no_further_page_of_the_one_before(store):
+    stored(store, "1", "2", "3", "4", "5")
+    it = Loading(store, page=2)
+    it.loading.begin_within(0)
+    it.due()
+    first = it.sent[0].stream
+    it.loading.begin_within(5)
+    it.confirm(it.sent[0])
+    assert (len(it.sent), it.waits[-1]) == (2, 5)
+    it.due()
+    assert [ids for ids, _last in it.pages()[2:]] == [["1", "2"], ["3", "4"]]
+    assert it.sent[2].stream > first
+
+
+def test_a_thousand_problems_are_kept_until_all_hooks_are_loaded_again():
+    parser = HookParser(frozenset(), SimpleNamespace(warning=lambda *_line, **_facts: None))
+    for number in range(1001):
+        parser.stored({"_id": f"h{number}"} | ({"pvt_account_id": "a"} if number else {}))
+    problems = parser.problems
+    assert len(problems) == 1000
+    assert [(one.account_id, one.hook_id) for one in problems[:2]] == [("", "h0"), ("a", "h1")]
+    parser.forget_all()
+    assert parser.problems == ()
+
+
 def test_a_page_of_an_earlier_load_is_not_counted(store):
     stored(store, "1")
     it = Loading(store)
@@ -261,6 +298,13 @@ def test_a_page_of_an_earlier_load_is_not_counted(store):
     assert it.loading.total == 0
     it.confirm(second, total=1)
     assert it.loading.total == 1
+
+
+def test_a_check_before_the_first_load_looks_for_lost_changes_only(store):
+    it = Loading(store)
+    it.loading.check()
+    assert [(type(message), message.ticket) for message in it.sent] == [(Barrier, 0)]
+    assert it.waits == []
 
 
 def test_a_load_that_stalls_is_begun_again(store):
@@ -281,6 +325,7 @@ def test_a_load_that_stalls_is_begun_again(store):
     it.due()
     assert len(it.pages()) == 4
     assert it.sent[2].stream > it.sent[1].stream
+    assert it.sent[2].number == 0
     assert it.loading.incomplete_since == since, "to begin again is no progress"
     for message in it.sent[2:]:
         it.confirm(message, total=1)

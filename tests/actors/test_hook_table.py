@@ -3,14 +3,15 @@
 import pickle
 
 import pytest
-from attrs import evolve
+from attrs import astuple, evolve
 
-from callboard.actors.hooks.table import PAGE_HOOKS, HookTable
+from callboard.actors.hooks.table import HookTable
 from callboard.actors.messages import (
     Applied,
     Barrier,
     ChangeHooks,
     FindHooks,
+    FindOrdered,
     HookPage,
     HooksChanged,
     LoadHooks,
@@ -20,6 +21,7 @@ from callboard.actors.messages import (
 from callboard.actors.messages.paths import RETRY_QUEUE
 from callboard.supervision import Peer
 from callboard.webhooks.hooks.hook import Hook
+from callboard.webhooks.hooks.options import Options
 
 LISTENER = "listener"
 
@@ -83,13 +85,13 @@ def test_a_subscription_that_comes_again_or_late_changes_nothing(table, stream):
 
 
 def test_a_page_follows_when_it_is_asked_for(table):
-    hooks = [hook(number) for number in range(PAGE_HOOKS + 1)]
+    hooks = [hook(number) for number in range(1000 + 1)]
     table.load(*hooks)
     table.subscribe("r", "object")
-    assert table.heard("r") == [HookPage(7, 0, tuple(hooks[:PAGE_HOOKS]), last=False)]
-    table.change(put=(hook(PAGE_HOOKS, uri="https://new.example"),), remove=(("a", "h0"),))
+    assert table.heard("r") == [HookPage(7, 0, tuple(hooks[:1000]), last=False)]
+    table.change(put=(hook(1000, uri="https://new.example"),), remove=(("a", "h0"),))
     table.next_page("r")
-    changed = hook(PAGE_HOOKS, uri="https://new.example")
+    changed = hook(1000, uri="https://new.example")
     assert table.heard("r") == [
         HooksChanged(7, 1, (changed,), (("a", "h0"),)),
         HookPage(7, 2, (changed,), last=True),
@@ -312,3 +314,62 @@ def test_no_message_grows_with_the_size_of_the_hooks(table):
     assert found == large
     removed = [key for change in changes for key in change.removed]
     assert sorted(removed) == sorted(("a", one.id) for one in large)
+
+
+@pytest.mark.parametrize(("spare", "left"), [(0, 1), (1, 0)])
+def test_a_message_ends_with_the_hook_that_reaches_a_million_bytes(table, spare, left):
+    """A hook counts as 200 bytes and the length of its uri."""
+    hooks = [hook(1, uri="." * (1_000_000 - 200 - spare)), hook(2)]
+    table.load(*hooks)
+    table.subscribe("r", "object")
+    (page,) = table.heard("r")
+    assert page.hooks == tuple(hooks[: 2 - left])
+    table.receiveMsg_FindHooks(FindHooks(1, tuple(("a", one.id) for one in hooks)), "q")
+    (found,) = table.heard("q")
+    assert (found.hooks, len(found.left)) == (tuple(hooks[: 2 - left]), left)
+
+
+def test_the_ordered_and_the_paused_hooks_are_found_once_all_are_there(table):
+    def found():
+        table.receiveMsg_FindOrdered(FindOrdered(), "q")
+        (answer,) = table.heard("q")
+        return answer.ordered_queues
+
+    ordered, paused = Options(ordered=True), Options(paused=True)
+    table.load(hook(1), evolve(hook(2), options=ordered), last=False)
+    assert found() is None
+    table.load(evolve(hook(3), options=paused))
+    assert found() == ((("a", "h2"), False), (("a", "h3"), True))
+    table.change(put=(hook(2), evolve(hook(1), options=paused)), remove=(("a", "h3"),))
+    assert found() == ((("a", "h1"), True),)
+
+
+def test_an_account_is_removed_with_its_hooks_and_no_others(table):
+    others = evolve(hook(2), account_id="b")
+    table.load(hook(1), others, hook(3))
+    table.subscribe("r", "object")
+    table.heard("r")
+    table.change(remove_account="a")
+    ((_stream, _number, put, removed),) = map(astuple, table.heard("r"))
+    assert (put, set(removed)) == ((), {("a", "h1"), ("a", "h3")})
+
+
+def test_a_page_too_many_is_not_sent(table):
+    table.receiveMsg_NextPage(NextPage(), "stranger")
+    table.load(hook(1))
+    table.subscribe("r", "object")
+    assert len(table.heard("r")) == 1
+    table.next_page("r")
+    assert table.heard("r") == table.heard("stranger") == []
+
+
+def test_a_hook_that_changes_while_pages_are_sent_is_sent_as_it_is_then(table):
+    hooks = [hook(number) for number in range(1000 + 2)]
+    table.load(*hooks)
+    table.subscribe("r", "object")
+    table.heard("r")
+    table.change(put=(hook(1000, "sms"),))
+    table.heard("r")
+    table.next_page("r")
+    (page,) = table.heard("r")
+    assert [one.id for one in page.hooks] == [f"h{1000 + 1}"]

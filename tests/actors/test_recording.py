@@ -122,3 +122,32 @@ def test_the_log_names_the_hook_and_the_reason_of_each_failure():
         {"event": "given_up", "reason": "status 404"},
         {"event": "delivery_cancelled", "reason": "hook deleted"},
     ]
+
+
+LARGE = b"." * 400_000
+
+
+@pytest.mark.parametrize(
+    ("body", "body_limit", "response"),
+    [
+        (LARGE, 400_000, b""),  # the attempts' request
+        (b"", 400_000, LARGE),  # their response
+        (LARGE, 0, b""),  # the dead letters, as text
+        (b"\xff" + LARGE[:300_000], 0, b""),  # and in base64
+    ],
+)
+def test_a_message_ends_with_the_record_whose_bodies_reach_a_million_bytes(
+    body, body_limit, response
+):
+    recorded = Recorded(body_limit=body_limit)
+    for number in range(4):
+        its = job()
+        its.delivery = evolve(its.delivery, id=f"d{number}", body=body)
+        if body_limit:
+            recorded.recorder.retried(its, Response(500, body=response), NOW)
+        else:
+            recorded.recorder.exhausted(its, Response(500), GiveUp("status 500"), NOW)
+    recorded.recorder.report_attempts()
+    records = 1 if body_limit else 2
+    sent = [message for message in recorded.sent if isinstance(message, Attempts)]
+    assert [len(message.documents) / records for message in sent] == [3, 1]

@@ -4,7 +4,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from callboard.actors.hooks.refreshing import MAX_BARRIERS, MAX_MISSED, HookRefreshing
+from callboard.actors.hooks.refreshing import GONE, HookRefreshing
 from callboard.actors.messages import HooksRefreshed
 from callboard.adapters.store.protocol import ChangedDocument, Changes
 
@@ -71,6 +71,13 @@ def test_a_further_question_does_not_delay_the_answer_to_an_earlier_one(refreshi
     assert sent[1:] == [("second", HooksRefreshed(1))]
 
 
+def test_those_who_ask_within_a_twentieth_of_a_second_share_a_comparison(loading):
+    timer, within = Timer(), []
+    timer.within = within.append
+    HookRefreshing(Store(), loading, None, None, None, lambda _call: timer, None).ask("a", 1)
+    assert within == [0.05]
+
+
 def test_a_later_barrier_answers_all_and_each_once(refreshing, loading, sent):
     for number, sender in enumerate(("first", "second")):
         refreshing.ask(sender, number)
@@ -99,14 +106,30 @@ def test_changes_that_the_bus_did_not_bring_are_counted_and_applied(loading):
     assert loading.since == "9"
 
 
-def test_barriers_that_are_lost_are_forgotten(refreshing, loading, sent):
-    for number in range(MAX_BARRIERS + 1):
-        refreshing.ask("a", number)
+@pytest.mark.parametrize(("barriers", "answered"), [(100, ["s0"]), (101, [])])
+def test_of_more_than_a_hundred_barriers_the_oldest_are_forgotten(
+    refreshing, loading, sent, barriers, answered
+):
+    for number in range(barriers):
+        refreshing.ask(f"s{number}", number)
         refreshing.compare()
     refreshing.applied(loading.barrier_tickets[0])
-    assert sent == []
+    assert [sender for sender, _answer in sent] == answered
     refreshing.applied(loading.barrier_tickets[-1])
-    assert sent == [("a", HooksRefreshed(MAX_BARRIERS))]
+    assert [sender for sender, _answer in sent] == [f"s{number}" for number in range(barriers)]
+
+
+def test_the_latest_hundred_thousand_hooks_are_remembered_with_their_revisions(refreshing):
+    for number in range(100_000):
+        refreshing.saw(f"h{number}", "1")
+    assert refreshing.has_seen("h0", "1")
+    refreshing.saw("h0", "2")
+    refreshing.saw("new", "1")
+    assert refreshing.has_seen("h0", "2"), "it was seen later than h1"
+    assert not refreshing.has_seen("h1", "1")
+    assert refreshing.has_seen("h2", "1")
+    assert not refreshing.has_seen("h2", "2")
+    assert not refreshing.has_seen("unknown", None)
 
 
 def test_a_page_of_changes_that_were_seen_is_passed_and_the_next_one_read(loading):
@@ -134,8 +157,10 @@ def test_a_page_of_changes_that_were_seen_is_passed_and_the_next_one_read(loadin
     assert refreshing.has_seen("a", "2"), "its announcement may still come"
 
 
-@pytest.mark.parametrize("missed", [0, MAX_MISSED + 1])
-def test_all_hooks_are_loaded_where_the_store_cannot_list_few(loading, missed):
+@pytest.mark.parametrize(
+    ("missed", "loads_all"), [(0, True), (1, False), (100, False), (101, True)]
+)
+def test_all_hooks_are_loaded_where_the_store_cannot_list_few(loading, missed, loads_all):
     """It lists none after a position that is not its own."""
     many = tuple(ChangedDocument(f"h{number}", "2", deleted=False) for number in range(missed))
     store, loads = Store(), []
@@ -144,4 +169,19 @@ def test_all_hooks_are_loaded_where_the_store_cannot_list_few(loading, missed):
         store, loading, None, lambda: loads.append(1), None, lambda _call: Timer(), None
     )
     refreshing.compare()
+    assert (loads, loading.since) == (([1], "1") if loads_all else ([], "9"))
+
+
+def test_all_hooks_are_loaded_where_one_was_deleted_without_a_message(loading):
+    """Its account, which is part of its key, is stored no more."""
+    store, loads = Store(), []
+    deleted = ChangedDocument("gone", "2", deleted=True)
+    store.changes = lambda _since: Changes((deleted,), "9")
+    refreshing = HookRefreshing(
+        store, loading, None, lambda: loads.append(1), None, lambda _call: Timer(), None
+    )
+    refreshing.compare()
     assert (loads, loading.since) == ([1], "1")
+    refreshing.saw("gone", GONE)
+    refreshing.compare()
+    assert (loads, loading.since) == ([1], "9")

@@ -30,6 +30,11 @@ class Registry(SubscriptionRegistry):
     def send(self, address, message):
         self.sent.setdefault(address, []).append(message)
 
+    def guests_changed(self):
+        """Keep whom the actors are to notify."""
+        self.notified = {path: (peer.incarnation, peer.pid) for path, peer in self.guests().items()}
+        super().guests_changed()
+
     def after(self, seconds, call):
         self.timers.append((seconds, call))
 
@@ -78,7 +83,7 @@ def test_there_are_64_subscribers_and_no_more(registry):
 def test_who_confirms_nothing_is_dropped_after_three_checks_and_the_others_stay(registry):
     for name in ("deaf", "lively"):
         registry.subscribe(name)
-    assert set(registry.guests()) == {subscription_path(HOOK_DISABLED, n) for n in (1, 2)}
+    assert registry.notified == {subscription_path(HOOK_DISABLED, n): (n, 0) for n in (1, 2)}
     for _check in range(3):
         registry.check()
         registry.confirm("lively")
@@ -87,7 +92,7 @@ def test_who_confirms_nothing_is_dropped_after_three_checks_and_the_others_stay(
     registry.check()
     (dropped,) = registry.heard("deaf", Unsubscribed)
     assert "3 checks were not confirmed" in dropped.reason
-    assert set(registry.guests()) == {subscription_path(HOOK_DISABLED, 2)}
+    assert registry.notified == {subscription_path(HOOK_DISABLED, 2): (2, 0)}
     registry.receiveMsg_NoticesSeen(NoticesSeen(1, "", 0), "deaf")  # too late
     for _check in range(4):
         registry.confirm("lively")

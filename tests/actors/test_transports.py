@@ -8,6 +8,8 @@ from callboard.actors.delivery.transports import check_hook, kept_endpoints
 from callboard.adapters.http.descriptors import allow
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import Hook, InvalidHook
+from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.values.endpoint_options import EndpointOptions
 
 
 @pytest.fixture
@@ -58,3 +60,9 @@ def test_a_refused_url_names_the_setting_that_may_allow_it(uri, reason):
     with pytest.raises(InvalidHook) as refused:
         check_hook(Hook("h", "a", uri, "object"), Settings())
     assert refused.value.reason.endswith(reason)
+
+
+def test_a_bundle_of_authorities_is_for_https_alone():
+    own = Options(endpoint=EndpointOptions(ca_bundle="ca.pem"))
+    with pytest.raises(InvalidHook, match=r"ca_bundle 'ca\.pem' needs a uri of https"):
+        check_hook(Hook("h", "a", "http://x.example/", "object", options=own), Settings())

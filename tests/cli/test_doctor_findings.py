@@ -611,6 +611,8 @@ def test_order_needs_one_node_at_a_time(hooks, nodes, result, what):
     assert system.ordered_hooks(node("top", children=[])) == 0
     queue = evolve(node("retry_queue"), path="deliveries/retry_queue", stats={"ordered_hooks": 3})
     assert system.ordered_hooks(node("top", children=[queue, node("other")])) == 3
+    young = evolve(queue, stats={})
+    assert system.ordered_hooks(node("top", children=[young])) == 0
 
 
 def test_versions_and_settings(settings):

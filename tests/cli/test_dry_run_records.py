@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from datetime import UTC, datetime
 
 import pytest
 from attrs import evolve
@@ -72,6 +73,9 @@ def test_a_table_of_them_shows_what_would_have_been_sent(dry_run):
         ["order", "h-new", "post", "https://e.example/in", "success"],
         ["order", "h-month", "post", "https://e.example/in", "timeout"],
     ]
+    gregorian_s = [one["pvt_created"] for one in json.loads(dry_run("--json"))]
+    times = [datetime.fromtimestamp(at_s - 62_167_219_200, UTC) for at_s in gregorian_s]
+    assert [row[:20] for row in rows] == [at.strftime("%Y-%m-%d %H:%M:%SZ") for at in times]
 
 
 def test_a_store_that_does_not_answer_is_waited_for_as_long_as_the_settings_say():

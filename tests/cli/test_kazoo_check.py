@@ -61,8 +61,18 @@ SEEDED = {
     "both": {"uri": "http://me@10.0.0.7/"},
     "blank": {"uri": "https://endpoint.example/a b"},
     "loud": {"http_verb": "POST"},
+    "unset verb": {"http_verb": None},
     "bare": {"format": ...},
     "stranger": {"hook": "qubicle_session"},
+}
+KEEPS = dict.fromkeys(("verb", "format"), "disable the hook") | {
+    "credentials": "kazoo.compatible, or delivery.url_credentials, or url_credentials of the hook "
+    "(delivery.hook_options)",
+    "port": "kazoo.compatible, or delivery.ports, or ports of the hook (delivery.hook_options)",
+    "address": "kazoo.compatible, or delivery.allow_networks, or allow_networks of the hook "
+    "(delivery.hook_options)",
+    "url": "correct the uri",
+    "event": "a [[modules]] table, if another application of Kazoo has this event",
 }
 EXPECTED = {
     "user": ["credentials"],
@@ -71,6 +81,7 @@ EXPECTED = {
     "both": ["address", "credentials"],
     "blank": ["url"],
     "loud": ["verb"],
+    "unset verb": ["verb"],
     "bare": ["format"],
     "stranger": ["event"],
 }
@@ -83,9 +94,12 @@ def test_each_kind_of_difference_is_named_and_no_document_changed(store, put, ch
     put("retired", hook="inbound_fax", uri="http://10.0.0.8/")
     for id, fields in SEEDED.items():
         put(id, **fields)
+    for id, uri in (("unset", ""), ("number", 7)):
+        put(id, uri=uri)
     before = list(store.documents("webhooks"))
-    found = kinds(check("--json"))
-    assert found == EXPECTED | {"retired": ["address"]}
+    text = check("--json")
+    assert kinds(text) == EXPECTED | {"retired": ["address"]}
+    assert {one["kind"]: one["keep"] for one in json.loads(text)["differences"]} == KEEPS
     assert list(store.documents("webhooks")) == before
 
 
@@ -124,6 +138,8 @@ def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, ch
     put("alike")
     put("inside", "http://10.0.0.7/")
     text = check()
+    head = text.splitlines()[0]
+    assert head.split() == ["account", "hook", "kind", "reason", "kept", "by"]
     assert "delivery.allow_networks" in text
     assert "1 of 2 enabled hooks differ." in text
     assert "follow_redirects" in text
@@ -147,6 +163,11 @@ def test_endpoints_are_asked_for_their_certificates_and_sent_nothing(put, check,
         assert kinds(check("--json", **local)) == {}
         asked = check("--json", "--endpoints", **local)
         assert kinds(asked) == {"private authority": ["tls"]}
+        (one,) = json.loads(asked)["differences"]
+        assert one["keep"] == (
+            "kazoo.compatible, or delivery.ca_bundle, or tls_verify of the hook "
+            "(delivery.hook_options)"
+        )
         trusted = local | {"CALLBOARD_DELIVERY_CA_BUNDLE": str(bundle)}
         assert kinds(check("--json", "--endpoints", **trusted)) == {}
         assert receiver.count == 0

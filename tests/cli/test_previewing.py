@@ -32,6 +32,14 @@ def test_a_sample_is_filtered_and_transformed():
     assert made.stdout == 'sent as application/json:\n{\n  "text": "Call from Ada"\n}\n'
 
 
+def test_without_a_hook_the_sample_is_of_an_account_of_that_name_and_of_any_event():
+    shown = json.loads(preview("--json").stdout)
+    assert (shown["payload"]["account_id"], shown["content_type"]) == (
+        "preview",
+        "application/json",
+    )
+
+
 def test_a_payload_of_a_file_with_its_message(tmp_path):
     file = tmp_path / "order.json"
     file.write_text('{"price": 1.10}')

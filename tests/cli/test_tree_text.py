@@ -55,3 +55,17 @@ def test_without_kazoo_no_column_names_its_actors(label, capsys):
 
 def test_figures_are_shown_without_zeros():
     assert figures_text({"broker": "up", "received": 7, "works": 0}) == "broker=up received=7"
+
+
+def test_the_top_is_the_first_row_and_has_no_uptime_restarts_or_figures(capsys):
+    child = TreeNode("cache", "cache", "Cache", "", "running", 7, None, 3, {"failures": 2}, ())
+    print_tree(evolve(node("callboard", evolve(child, label="webhooks_cache")), pid=42))
+    headers, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert headers == [
+        *("actor", "class", "pid", "uptime", "restarts", "status", "figures"),
+        *("in", "Kazoo"),
+    ]
+    assert rows == [
+        ["callboard", "Actor", "42", "running", "webhooks_sup"],
+        ["└─", "cache", "Cache", "7", "3", "running", "failures=2", "webhooks_cache"],
+    ]

@@ -14,6 +14,7 @@ from callboard.adapters.store.protocol import StoreError, StoreUnavailable
 from callboard.webhooks.events.directory import Account
 from callboard.webhooks.hooks.failure_window import Limits
 from callboard.webhooks.values.kazoo_names import account_database
+from support.patience import patient
 from support.stores import Meddled, refuse
 
 A, B, C, D = "a1" * 16, "b2" * 16, "c3" * 16, "d4" * 16
@@ -229,7 +230,7 @@ class TestClusterId:
         ids = []
 
         def one(number):
-            meddled = Meddled(store, save=lambda *_: together.wait(10))
+            meddled = Meddled(store, save=lambda *_: together.wait(patient(10)))
             ids.append(StoreDirectory(meddled, f"apps@{number}", "z").cluster_id())
 
         store.ensure_database("system_config")

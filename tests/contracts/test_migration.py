@@ -10,6 +10,7 @@ from callboard.adapters.store import views
 from callboard.adapters.store.protocol import Conflict, Saved, StoreUnavailable
 from callboard.webhooks.hooks.migration import migration
 from support.hooks import documents_with
+from support.patience import patient
 from support.stores import Meddled, refuse
 
 ACCOUNT = "a1" * 16
@@ -209,7 +210,7 @@ def test_nodes_at_the_same_time_make_one_migration(hooks):
     loads = []
 
     def node(number):
-        meddled = Meddled(hooks.store, save_many=lambda *_: together.wait(10))
+        meddled = Meddled(hooks.store, save_many=lambda *_: together.wait(patient(10)))
         loads.append(migrated(meddled, page, NOW + number))
 
     threads = [threading.Thread(target=node, args=[number]) for number in range(3)]

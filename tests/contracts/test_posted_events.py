@@ -8,6 +8,7 @@ from callboard.adapters.repositories.posted_events import PostedEvents
 from callboard.adapters.store.protocol import Conflict
 from callboard.webhooks.modules.posted_event import PostedEvent
 from callboard.webhooks.values.kazoo_names import gregorian_s
+from support.patience import patient
 from support.stores import Meddled
 
 NOW = 1_800_000_000.0
@@ -53,14 +54,14 @@ def test_of_many_at_once_one_is_noted(notes, store):
     found, barrier = [], threading.Barrier(4)
 
     def post(id):
-        barrier.wait(10)
+        barrier.wait(patient(10))
         found.append(note(notes, id).event_id)
 
     threads = [threading.Thread(target=post, args=(str(n),)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(patient(30))
     assert len(found) == 4
     assert len(set(found)) == 1
 

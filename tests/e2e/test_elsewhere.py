@@ -8,7 +8,9 @@ from importlib.metadata import version
 import pytest
 from standardwebhooks import Webhook
 
+from callboard.adapters.receiver.server import Answer
 from support.members import Member
+from support.patience import patient
 from support.running import call_event, kill_all
 
 pytestmark = pytest.mark.multiprocess
@@ -45,11 +47,16 @@ def join(node, tmp_path):
         member.close()
 
 
-def status(node, path):
+def status_and_pid(node, path):
     try:
-        return node.node(path).status
+        found = node.node(path)
     except LookupError:
-        return "absent"
+        return "absent", None
+    return found.status, found.pid
+
+
+def status(node, path):
+    return status_and_pid(node, path)[0]
 
 
 def there(node, member, deliverers=1):
@@ -92,12 +99,14 @@ def test_deliverers_of_another_machine_take_their_share(node, join, receiver):
 def test_what_a_killed_machine_had_in_hand_is_delivered_and_it_may_come_back(node, join, receiver):
     member = join()
     there(node, member)
-    node.add_hook(f"{receiver.url}/slow/100", format="json")
+    killed = receiver.hold("/hook", Answer(delay_s=0.1), after=20)
+    node.add_hook(f"{receiver.url}/hook", format="json")
     node.publish(map(call_event, range(EVENTS)))
     receiver.wait_for(20)
     bridge = node.node("event_bridge").pid
     member.kill()
     assert receiver.count < EVENTS // 2, "it was killed too late to have much in hand"
+    killed.set()
     receiver.wait_for(lambda got: all_calls() <= calls(got).keys(), timeout_s=90)
     gone(node, member)
     node.wait(lambda: node.node("event_bridge").stats.get("in_hand") == 0, timeout_s=30)
@@ -139,12 +148,14 @@ def test_a_machine_of_another_version_is_refused_and_says_so(node, join, monkeyp
 def test_a_killed_deliverer_elsewhere_is_replaced_there(node, join):
     member = join()
     path = there(node, member)
-    before = node.node(path)
-    next(process for process in member.family() if process.pid == before.pid).kill()
-    node.wait(
-        lambda: status(node, path) == "running" and node.node(path).pid != before.pid,
-        what="its successor",
-    )
+    before = node.node(path).pid
+    next(process for process in member.family() if process.pid == before).kill()
+
+    def is_replaced():
+        status, pid = status_and_pid(node, path)
+        return status == "running" and pid != before
+
+    node.wait(is_replaced, what="its successor")
 
 
 @pytest.mark.faults
@@ -153,7 +164,7 @@ def test_without_its_node_a_machine_stops_to_deliver_and_joins_again(node, join,
     deliverer = node.node(there(node, member)).pid
     node.add_hook(f"{receiver.url}/hook", format="json")
     kill_all(node.family())
-    node.process.wait(timeout=10)
+    node.process.wait(timeout=patient(10))
     node.wait(
         lambda: deliverer not in {process.pid for process in member.family()},
         timeout_s=30,
@@ -192,7 +203,7 @@ def test_a_machine_whose_owner_is_killed_ends(node, join):
     member = join()
     there(node, member)
     member.process.kill()
-    member.process.wait(timeout=10)
+    member.process.wait(timeout=patient(10))
     member.process.stdout.close()
     node.wait(lambda: not member.family(), timeout_s=20, what="the end of all of it")
     gone(node, member)

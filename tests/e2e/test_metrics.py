@@ -132,7 +132,7 @@ def test_retries_are_seen_in_the_queue(start, receiver):
         return sum(v for key, v in found.items() if key[0] == "retry_queue_messages")
 
     system.wait(lambda: depth() == 10)
-    assert metrics(system)["deliveries_put_off_total",] == 10
+    system.wait(lambda: metrics(system).get(("deliveries_put_off_total",)) == 10)
 
 
 @pytest.mark.rabbitmq

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from callboard.supervision import die_with_parent
 from support.bus import publish_durably
 from support.cluster import prepared
 from support.patience import patient
-from support.running import ACCOUNT, RunningSystem, call_event
+from support.running import ACCOUNT, RunningSystem, call_event, kill_all
 
 pytestmark = pytest.mark.multiprocess
 
@@ -85,9 +84,7 @@ def two_nodes(amqp_url, couchdb_url):
 
 def kill_node(system):
     """Kill all processes of a node at once, and start it again."""
-    for process in [system.process, *system.family()]:
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
+    kill_all(system.family())
     psutil.wait_procs(system.family(), timeout=patient(5))
     system.process.wait()
     system.process.stdout.close()

@@ -99,7 +99,7 @@ def test_a_retried_delivery_keeps_its_trace(start, receiver, collector):
     assert first.parent_id == second.parent_id
     assert (first.status, second.status) == ("error", "unset")
     assert second.attributes["http.request.resend_count"] == 1
-    assert system.node("deliveries/retry_queue").stats["kept"] == 1
+    system.wait(lambda: system.node("deliveries/retry_queue").stats["kept"] == 1)
 
 
 def test_an_unreachable_collector_harms_nothing(start, receiver):

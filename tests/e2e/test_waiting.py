@@ -7,12 +7,13 @@ import pytest
 
 from callboard.actors.messages import CancelDeliveries, EditHook, HookSaved, RemoveHook
 from callboard.adapters.receiver.server import Answer
+from support.patience import patient
 from support.running import call_event
 
 pytestmark = pytest.mark.multiprocess
 
 WAITING = 100
-AGAIN_S = "12"
+AGAIN_S = str(round(patient(12)))
 ENDED = "deleted", "disabled", "cancelled"
 FAILING = *ENDED, "edited", "gone", "early", "paused"
 

@@ -13,6 +13,7 @@ import pytest
 
 from callboard.supervision import die_with_parent
 from support.patience import patient
+from support.running import kill_all
 from support.trees import MULTI
 
 DOCS = Path(__file__).parents[2] / "docs" / "embedding"
@@ -32,8 +33,7 @@ def example(base, tmp_path):
     )
     yield process
     process.kill()
-    for left in family(tmp_path):  # It would keep the pipes open, and the tests waiting.
-        left.kill()
+    kill_all(family(tmp_path))  # Those left would keep the pipes open, and the tests waiting.
     process.communicate()
 
 

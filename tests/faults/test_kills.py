@@ -149,7 +149,7 @@ def test_a_frozen_deliverer_is_replaced_and_its_events_come_again(start, receive
     os.kill(frozen, signal.SIGSTOP)
     system.publish(call_event(n) for n in range(200, 300))
     system.wait(lambda: len(arrived(receiver)) == 300, 30, "all events")
-    assert system.node("deliveries/deliverer-2").pid != frozen
+    system.wait(lambda: system.node("deliveries/deliverer-2").pid != frozen)
 
 
 @pytest.mark.parametrize("victim", ["top", "admin"])
@@ -185,9 +185,9 @@ def test_an_actor_that_does_not_exit_holds_up_no_shutdown(start):
     system = start()
     family = system.family()
     os.kill(system.node("deliveries/attempt_log").pid, signal.SIGSTOP)
-    for _time in range(2):  # The second ends it without an orderly stop.
+    for times in (1, 2):  # The second ends it without an orderly stop.
         system.process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+        system.wait(lambda told=f"stop_asked actor=owner times={times}": told in system.tail())
     left = psutil.wait_procs(family, timeout=patient(20))[1]
     assert not left, f"left: {left}\n{system.tail()}"
 

@@ -5,8 +5,10 @@ import os
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from urllib.parse import urlsplit, urlunsplit
 
+import psutil
 import pytest
 
 from callboard.actors.messages import EditHook, HookSaved, RemoveHook
@@ -45,7 +47,8 @@ def everywhere(nodes, hooks):
 
 def signal_all(processes, number):
     for process in processes:
-        os.kill(process.pid, number)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def test_no_change_is_missed_by_a_cut_connection_or_a_frozen_node(

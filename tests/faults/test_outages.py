@@ -113,7 +113,7 @@ def test_a_full_disk_under_the_embedded_broker_and_store_loses_nothing(start, re
         lambda: (q := system.node("deliveries/retry_queue").stats)["put_off"] == 10 and q
     )
     assert queue["kept"] < 10
-    assert leaving(system) > 0
+    system.wait(lambda: leaving(system) > 0)
     filler.unlink()
     system.wait(lambda: system.node("event_bridge").stats["broker"] == "up", 30)
     system.wait(lambda: len(failing_once) == taken and set(failing_once.values()) == {2}, 40)
@@ -205,11 +205,21 @@ def test_without_descriptors_deliveries_fail_and_come_right_again(start, receive
         soft_limit(pid, limit)
     system.wait(lambda: len(arrived(receiver)) == 100, 40, "all events")
     system.wait_settled(101)
-    failed = {worker.pid: worker.stats["failed_tries"] for worker in workers(system)}
-    assert sorted(failed) == sorted(before)
+
+    def failed(delivered):
+        """The failures of each, once their figures are those of so many deliveries."""
+
+        def found():
+            all_ = workers(system)
+            return sum(worker.stats["delivered"] for worker in all_) == delivered and all_
+
+        return {one.pid: one.stats["failed_tries"] for one in system.wait(found)}
+
+    once = failed(100)
+    assert sorted(once) == sorted(before)
     system.publish(calls(*range(100, 150)))
     system.wait(lambda: len(arrived(receiver)) == 150, 20, "events with descriptors")
-    assert {worker.pid: worker.stats["failed_tries"] for worker in workers(system)} == failed
+    assert failed(150) == once
     assert restarts(system) == {}
 
 

@@ -94,7 +94,7 @@ def bus(rabbitmq, tmp_path_factory):
     with Receiver() as receiver:
         system = RunningSystem(folder, kazoo__modules="*", amqp__url=url)
         try:
-            for actor in ("event_bridge", "hook_listener"):
+            for actor in ("event_bridge", "hook_listener", "maintenance"):
                 system.wait(lambda actor=actor: system.node(actor).stats.get("broker") == "up")
             bus = Bus(rabbitmq, url, system, receiver)
             yield bus

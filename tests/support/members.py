@@ -60,14 +60,14 @@ class Member:
     def kill(self):
         """kill -9, all of its processes at once."""
         kill_all(self.family())
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=patient(10))
         self.process.stdout.close()
 
     def close(self):
         """Stop; a process that is left over fails the test."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(timeout=30)
+            self.process.wait(timeout=patient(30))
             self.process.stdout.close()
         left = self.family()
         for process in left:

@@ -224,6 +224,12 @@ def test_statistics_are_of_the_last_day_unless_said_otherwise(api):
     assert 86_400 <= found["until"] - found["since"] <= 86_410
 
 
+@pytest.mark.parametrize("steps", [1, 200])
+def test_statistics_have_up_to_two_hundred_steps(api, steps):
+    path = f"/v2/accounts/{PARENT}/webhooks/h/statistics?steps={steps}"
+    assert len(api.data("GET", path)["steps"]) == steps
+
+
 @pytest.mark.parametrize("steps", ["0", "201", "x", ""])
 def test_steps_that_are_none_are_refused(api, steps):
     answer = api.call("GET", f"/v2/accounts/{PARENT}/webhooks/h/statistics?steps={steps}")

@@ -74,21 +74,21 @@ def test_many_hooks_are_sent_in_parts(api):
 
 
 @pytest.mark.parametrize(
-    ("data", "words"),
+    ("data", "member", "words"),
     [
-        ({}, "required"),
-        ({"hooks": {}}, "type"),
-        ({"hooks": [1]}, "is no hook"),
-        ({"hooks": [{"uri": "https://x/"}]}, "give it an id or a name"),
-        ({"hooks": [hook("a", secrets=["env:HOME"])]}, "secrets are added by"),
-        ({"hooks": [hook("a", secrets=["file:/etc/passwd"])]}, "secrets are added by"),
-        ({"hooks": [], "prun": True}, "there are only"),
-        ({"hooks": [], "prune": "yes"}, "type"),
+        ({}, "hooks", "required"),
+        ({"hooks": {}}, "hooks", "type"),
+        ({"hooks": [1]}, "hooks", "is no hook"),
+        ({"hooks": [{"uri": "https://x/"}]}, "hooks", "give it an id or a name"),
+        ({"hooks": [hook("a", secrets=["env:HOME"])]}, "hooks", "secrets are added by"),
+        ({"hooks": [hook("a", secrets=["file:/etc/passwd"])]}, "hooks", "secrets are added by"),
+        ({"hooks": [], "prun": True}, "prun", "there are only"),
+        ({"hooks": [], "prune": "yes"}, "prune", "type"),
     ],
 )
-def test_what_is_no_declaration_is_refused_as_a_whole(api, data, words):
+def test_what_is_no_declaration_is_refused_as_a_whole(api, data, member, words):
     answer = api.call("POST", BULK, data)
-    assert answer.status_code == 400
+    assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
     assert words in answer.text
     assert sent(api) == []
 

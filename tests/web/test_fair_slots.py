@@ -1,12 +1,19 @@
 """Slots are given to clients in turn, each of which has its own limit."""
 
 import asyncio
+import threading
+from functools import partial
 
 import anyio
+import httpx
 import pytest
 
+from callboard.adapters.repositories.tokens import add_token
+from callboard.config.settings import QuotaSettings, Settings
 from callboard.web.access.fair_slots import FairSlots, TooManyWait
+from support.api import OTHER, Api
 from support.patience import patient
+from support.stores import Meddled
 
 
 class Line:
@@ -141,3 +148,29 @@ def test_there_are_threads_beside_those_of_slots(api):
             return anyio.to_thread.current_default_thread_limiter().total_tokens
 
     assert asyncio.run(run()) == 16 + 8
+
+
+def test_a_request_waits_while_its_account_has_all_of_its_slots(tmp_path):
+    api = Api(tmp_path, Settings(quotas=QuotaSettings(requests=1)))
+    token = {"X-Auth-Token": add_token(api.store, OTHER, "shop", 0).text}
+    hooks = f"/v2/accounts/{OTHER}/webhooks"
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(*_arguments):
+        entered.set()
+        assert go_on.wait(patient(10))
+
+    async def run():
+        transport = httpx.ASGITransport(api.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            get = partial(client.get, headers=token)
+            assert (await get(hooks)).status_code == 200
+            api.backend.store = Meddled(api.store, view=hold)
+            first = asyncio.create_task(get(hooks))
+            assert await asyncio.to_thread(entered.wait, patient(10))
+            second = asyncio.create_task(get(hooks))
+            assert (await asyncio.wait({second}, timeout=0.1))[0] == set()
+            go_on.set()
+            assert [(await each).status_code for each in (first, second)] == [200, 200]
+
+    asyncio.run(run())

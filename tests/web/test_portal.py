@@ -113,6 +113,7 @@ def test_a_link_reads_the_types_of_events_and_what_it_may(api, rights, path):
     token = link(api, rights)
     for method in ("GET", "HEAD"):
         assert api.call(method, path, token=token).status_code == 200
+        assert link_permits(PortalLink(PARENT, rights, 0), method, path)
     for method in ("PUT", "POST", "PATCH", "DELETE"):
         assert not link_permits(PortalLink(PARENT, rights, 0), method, path)
 

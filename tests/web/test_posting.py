@@ -1,17 +1,27 @@
 """Events posted over HTTP: published before they are accepted, and once a key."""
 
+import asyncio
 import json
 import time
+from concurrent.futures import Future
 
+import httpx
 import pytest
 from attrs import evolve
 
-from callboard.actors.messages import RefusedByActor
+from callboard.actors.messages import Published, RefusedByActor
 from callboard.adapters.repositories.posted_events import DATABASE
 from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
-from callboard.config.settings import AmqpSettings, ApiSettings, ModuleSettings, Settings
+from callboard.config.settings import (
+    AmqpSettings,
+    ApiSettings,
+    ModuleSettings,
+    QuotaSettings,
+    Settings,
+)
 from support.api import ADMIN, OTHER, PARENT, WITH_EVENTS, Api
+from support.patience import patient
 from support.stores import Meddled, refuse
 
 EVENT = {"name": "order.paid", "account_id": PARENT, "payload": {"order": 17}}
@@ -202,9 +212,40 @@ def test_what_is_no_event_is_refused(api, data, member):
     assert api.backend.published == []
 
 
-def test_an_odd_key_is_refused(api):
-    assert post(api, key="a b").status_code == 400
-    assert post(api, key="a" * 201).status_code == 400
+@pytest.mark.parametrize("key", ["", "a b", "a" * 201])
+def test_an_odd_key_is_refused(api, key):
+    answer = post(api, key=key)
+    assert answer.status_code == 400
+    refusal = {"message": "must be 1 to 200 printable characters", "value": key}
+    assert answer.json()["data"] == {"Idempotency-Key": {"pattern": refusal}}
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_post_that_waits_for_the_broker_keeps_no_other_request_waiting(tmp_path, key):
+    api = Api(tmp_path, evolve(WITH_EVENTS, quotas=QuotaSettings(requests=1)))
+    token = {"X-Auth-Token": add_token(api.store, OTHER, "shop", 0).text}
+    headers = token | ({} if key is None else {"Idempotency-Key": key})
+    asked, published = asyncio.Event(), Future()
+
+    def publish(_messages):
+        asked.set()
+        return published
+
+    async def run():
+        transport = httpx.ASGITransport(api.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            assert (await client.get("/v2/webhooks", headers=token)).status_code == 200
+            data = {"data": {"name": "a", "payload": {}}}
+            posting = asyncio.create_task(client.post("/v2/events", json=data, headers=headers))
+            await asyncio.wait_for(asked.wait(), patient(10))
+            looking = client.get("/v2/webhooks", headers=token)
+            looked = await asyncio.wait_for(looking, patient(10))
+            assert (looked.status_code, posting.done()) == (200, False)
+            published.set_result(Published(1, 0))
+            assert (await posting).status_code == 202
+
+    api.backend.publish = publish
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,19 @@ def test_while_the_store_is_away_records_wait_on_disk(log, away_s):
     assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == (["a1"], ["l1"])
 
 
+@pytest.mark.logs("store_unavailable")
+def test_records_gather_for_a_quarter_of_a_second_and_are_written_again_after_two(log):
+    log.send(1, attempt(1))
+    assert log.stored(MONTH, 0.24) == []
+    assert log.stored(MONTH, 0.02) == ["a1"]
+    log.store.away = True
+    log.send(2, attempt(2))
+    log.world.pass_time(0.26)
+    log.store.away = False
+    assert log.stored(MONTH, 1.98) == ["a1"]
+    assert log.stored(MONTH, 0.02) == ["a1", "a2"]
+
+
 @pytest.mark.logs("dead_letter_refused")
 def test_a_refused_dead_letter_holds_up_no_other(log):
     log.store.refuse = lambda document: "too large" if document["_id"] == "l1" else None
@@ -120,7 +133,9 @@ def test_dead_letters_that_are_refused_together_are_written_singly_and_none_is_d
     log.world.pass_time(29)
     assert written == [["l1", "l2", "l3", "l4"], ["l1"], ["l2", "l3", "l4"], ["l2"]]
     refused.clear()
-    log.world.pass_time(3)
+    log.world.pass_time(1.2)
+    assert written[4:] == []
+    log.world.pass_time(0.1)
     assert written[4:] == [["l2"], ["l3", "l4"]]
     assert len(log.store.all(DEAD_LETTERS)) == 4
 
@@ -181,6 +196,20 @@ def test_ten_thousand_at_once_are_all_confirmed_and_stored(log):
     assert len(log.stored(MONTH)) == 10_000
 
 
+def test_five_hundred_attempts_and_fifty_dead_letters_are_written_at_a_time(log):
+    save_many, written = log.store.save_many, []
+
+    def save(database, documents):
+        written.append((database, len(documents)))
+        return save_many(database, documents)
+
+    log.store.save_many = save
+    log.send(1, *map(attempt, range(501)), *map(letter, range(51)))
+    log.world.pass_time(1)
+    assert [count for database, count in written if database == MONTH] == [500, 1]
+    assert [count for database, count in written if database == DEAD_LETTERS] == [50, 1]
+
+
 def test_who_asks_for_the_policy_gets_it_and_hears_of_changes(log):
     log.deliverer.say(log.actor, WhichAttempts())
     log.world.pass_time(1)
@@ -189,7 +218,9 @@ def test_who_asks_for_the_policy_gets_it_and_hears_of_changes(log):
     log.store.save(
         "system_config", {"_id": "webhooks", "default": {"log_successful_attempts": True}}
     )
-    log.world.pass_time(90)
+    log.world.pass_time(27.9)
+    assert log.deliverer.take(AttemptPolicy) == []
+    log.world.pass_time(0.2)
     assert [policy.successes for policy in log.deliverer.take(AttemptPolicy)] == [True]
 
 

@@ -14,9 +14,10 @@ from callboard.actors.messages import (
     Health,
     MetricsText,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, METRICS
+from callboard.actors.messages.paths import ELSEWHERE, EVENT_BRIDGE, METRICS
 from callboard.actors.metrics.metrics import Metrics
-from callboard.supervision import TreeNode
+from callboard.config.settings import ActorsSettings, CouchdbSettings
+from callboard.supervision import GetTree, TreeNode
 from callboard.webhooks.dispatch.dispatcher import EndpointFigures
 from callboard.webhooks.metrics import catalog
 from callboard.webhooks.metrics.snapshot import Snapshot
@@ -126,13 +127,13 @@ class Judging:
         while "store" in self.kinds:  # A thread asks it.
             assert not until.wait(0.01)
 
-    def see(self, *children):
-        """The tree is so for ten seconds; the events of the log about it."""
+    def see(self, *children, about="ready"):
+        """The tree is so for ten seconds; the events of the log about that."""
         for _second in range(10):
             self.it.user.say(self.it.actor, child("callboard", "running", *children))
             self.world.pass_time(1)
         lines, self.world.logged[:] = list(self.world.logged), []
-        return [line["event"] for line in lines if "ready" in line["event"]]
+        return [line["event"] for line in lines if about in line["event"]]
 
     @property
     def found(self):
@@ -172,3 +173,72 @@ def test_each_actor_here_is_to_report_but_supervisors_and_those_of_other_machine
 def test_the_time_that_the_store_takes_is_measured(health):
     ((_labels, times),) = health.it.samples("callboard_store_probe_duration_seconds_count")
     assert times >= 1
+
+
+def test_a_probe_of_the_metrics_sees_whether_the_node_is_ready(health):
+    for status, expected in (("running", 1), ("restarting", 0)):
+        health.see(child(EVENT_BRIDGE, status))
+        assert health.it.samples("callboard_ready") == [({}, expected)]
+    assert health.it.samples("callboard_machines") == [], "it is no node of several machines"
+
+
+@pytest.mark.logs("degraded")
+def test_the_machines_of_a_node_are_counted(world, servers):
+    it = Watching(world, world.settings(actors=ActorsSettings(convention=True)))
+    machines = (
+        child(f"{ELSEWHERE}/m{n}", status)
+        for n, status in enumerate(("running", "down", "running"))
+    )
+    it.user.say(it.actor, child("callboard", "running", *machines))
+    world.pass_time(3)
+    assert it.samples("callboard_machines") == [({"state": "joined"}, 2), ({"state": "lost"}, 1)]
+
+
+def test_a_lost_machine_is_logged_when_it_is_lost_and_when_it_is_back(health):
+    bridge, lost = child(EVENT_BRIDGE), child(f"{ELSEWHERE}/m1", "down")
+    assert health.see(bridge, about="degraded") == []
+    for expected in (["degraded"], []):
+        assert health.see(bridge, lost, about="degraded") == expected
+    back = child(f"{ELSEWHERE}/m1")
+    for expected in (["degraded_no_more"], []):
+        assert health.see(bridge, back, about="degraded") == expected
+
+
+def test_for_how_long_the_node_has_not_been_ready_is_measured_by_the_kind_of_problem(health):
+    def seconds():
+        found = health.it.samples("callboard_not_ready_seconds")
+        return {labels["kind"]: value for labels, value in found if value}
+
+    health.see(child(EVENT_BRIDGE))
+    assert seconds() == {}
+    health.see(child(EVENT_BRIDGE, "restarting"))
+    assert list(seconds()) == ["tree"]
+    first = seconds()["tree"]
+    assert 5 < first <= 10
+    health.see(child(EVENT_BRIDGE, "restarting"))
+    assert seconds() == {"tree": first + 10}
+
+
+def test_the_actors_that_have_reported_are_counted(it):
+    it.report(1)
+    it.world.pass_time(4)
+    assert it.actor.actor.stats() == {"actors": 2}, "the bridge and it itself"
+
+
+@pytest.mark.logs("store_unavailable")
+def test_that_the_store_is_away_is_logged_once_and_measured(world, servers):
+    it = Watching(world, world.settings(couchdb=CouchdbSettings(url="http://127.0.0.1:1")))
+    until = threading.Event()
+    while it.samples("callboard_store_up") != [({}, 0)]:  # A thread asks it.
+        assert not until.wait(0.01)
+    it.world.pass_time(10)
+    assert [line["event"] for line in world.logged] == ["store_unavailable"]
+    assert it.samples("callboard_store_up") == [({}, 0)]
+
+
+def test_the_tree_is_asked_for_every_two_seconds(world, servers, settings):
+    supervisor = world.peer("supervisor")
+    world._nobody = lambda: supervisor.address
+    Watching(world, settings)
+    world.pass_time(5)
+    assert len(supervisor.take(GetTree)) == 3

@@ -20,6 +20,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
 from callboard.config.settings import ModuleSettings
+from callboard.webhooks.hooks.options import Options
 from support.hooks import hooks_with
 
 RESULTS = ("fired", "no_hook", "poison", "no_account", "filtered")
@@ -306,6 +307,21 @@ def test_events_that_wait_made_their_last_progress_when_they_came(events):
     events.load(hook("h1"))
     assert events.made() == ["h1"]
     assert progress() == 0
+
+
+def test_to_match_is_progress_and_to_wait_for_the_retry_queue_is_none(events):
+    events.give(1, event())
+    events.world.pass_time(30)
+    stream = events.subscription()
+    matched_at = events.world.unix_s + events.world.now
+    ordered = hook("h1", options=Options(ordered=True))
+    events.table.say(events.actor, HookPage(stream, 0, (ordered,), last=True))
+    events.world.pass_time(30)
+    assert events.routed() == {}
+    events.actor.actor.measure()
+    gauges = events.actor.actor.tally.figures().gauges
+    progress_at = gauges["callboard_last_progress_timestamp_seconds", (events.actor.path,)]
+    assert progress_at == pytest.approx(matched_at, abs=0.001)
 
 
 def test_a_later_subscription_is_known_by_its_number_although_the_clock_was_set_back(events):

@@ -339,11 +339,18 @@ def test_no_due_delivery_is_handed_out_before_the_hooks_are_fresh(retries, why):
     assert [id for _share, items in retries.due() for id in items.values()] == ["d1"]
 
 
-def test_a_decided_delivery_without_a_deliverer_is_judged_again_when_its_hook_changes(retries):
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_decided_delivery_without_a_deliverer_is_judged_again_when_its_hook_changes(
+    retries, ordered
+):
+    retries.table.options = Options(ordered=ordered)
+    retries.table.say(retries.actor, OrderedFound(((("a", "h"), False),) if ordered else ()))
+    retries.world.pass_time(1)
     retries.world.tell_peers(retries.actor, retries.table, retries.listener)
     retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
-    retries.world.pass_time(0.1)
-    assert len(retries.table.take(FindHooks)) == 1
+    retries.world.pass_time(1)
+    # It is judged again in the queue of its hook.
+    assert len(retries.table.take(FindHooks)) == 1 + ordered
     retries.table.say(retries.actor, HooksOutdated(7, (("a", "other"),)))
     assert retries.table.take(FindHooks) == []
     retries.table.change = 8
