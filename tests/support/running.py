@@ -75,7 +75,7 @@ def processes_of(log):
 
 
 def kill_all(processes):
-    """kill -9 of each, before any of them can detect that another has ended; some may have ended."""
+    """kill -9 of each, before any can detect that another has ended; some may have ended."""
     for signal_each in psutil.Process.suspend, psutil.Process.kill:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
