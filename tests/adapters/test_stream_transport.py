@@ -159,12 +159,13 @@ def test_a_copy_for_another_thread_is_a_transport_of_the_same_kind(ends, admin):
         assert copy.txOnly is False
 
 
-@pytest.mark.parametrize(("pid", "closed"), [(os.getpid(), False), (4711, True)])
-def test_another_process_closes_what_it_inherited(ends, monkeypatch, pid, closed):
+@pytest.mark.parametrize("in_another", [False, True])
+def test_another_process_closes_what_it_inherited(ends, monkeypatch, in_another):
     (a,) = ends(1)
-    monkeypatch.setattr("os.getpid", lambda: pid)
+    if in_another:
+        monkeypatch.setattr("os.getpid", lambda: 4_194_305)  # more than Linux gives
     ends(1)
-    assert (a.transport.socket.fileno() == -1) is closed
+    assert (a.transport.socket.fileno() == -1) is in_another
 
 
 def test_one_that_was_not_opened_may_be_closed():
@@ -663,7 +664,7 @@ def test_what_the_last_run_has_handled_is_acknowledged(ends):
 
 @pytest.mark.parametrize(
     ("turn_s", "wanted"),
-    [(None, [0, 1, "ready", 2, 3, 4, 5]), (patient(60.0), [0, 1, 2, 3, 4, 5, "ready"])],
+    [(None, [0, 1, "ready", 2, 3, 4, 5]), (600.0, [0, 1, 2, 3, 4, 5, "ready"])],
 )
 def test_after_two_messages_and_5_milliseconds_descriptors_are_looked_at(
     ends, monkeypatch, turn_s, wanted
