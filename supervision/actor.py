@@ -119,7 +119,7 @@ class SupervisedActor(ActorTypeDispatcher):  # type: ignore[misc]
         self.incarnation = 0
         self.heartbeat_s = 2.0
         self._told: Mapping[str, Any] | None = None
-        self._tell_at = 0.0
+        self._tell_at: float
         self.supervisor: ActorAddress | None = None
         self.peers: Mapping[str, Peer] = {}
         self._peers_version = 0

@@ -74,7 +74,6 @@ def seal(key: bytes, bind: str = "127.0.0.1", limits: Limits | None = None) -> N
     wanted = Sealing(key, bind, limits or Limits())
     if wanted == StreamTransport.sealing:
         return
-    unseal()
     for place, name, value in (
         (StreamTransport, "sealing", wanted),
         (multiprocTCPBase.ActorSystemBase, "transportType", StreamTransport),

@@ -123,22 +123,23 @@ class Stream:
         self.unacknowledged: deque[Any] = deque()
         self.waiting_bytes = 0
         self.socket: Any = None
-        self.fd = -1
+        self.fd: int
         self.proven = self.connecting = self.is_listener = False
         self.since = time.perf_counter()
         self.due = _NEVER
         self.tries = 0
-        self.sent = self.acknowledged = self.asked = 0
+        self.acknowledged = 0
         self.arrived = self.taken = self.told = self.read_bytes = 0
-        self.asks = False
-        self._nonce, self._nonces = secrets.token_bytes(NONCE_BYTES), b""
+        self.asks = self.has_asked = False
+        self._nonce = secrets.token_bytes(NONCE_BYTES)
+        self._nonces: bytes
         self._answered = False
         self._begun = bytearray()
         self._out: list[bytes | memoryview] = []
         self._out_bytes = 0
         self._rest = b""
         self._part: Any = None  # a memoryview, while a frame is read in parts
-        self._filled = 0
+        self._filled: int
         self._keys: list[bytes] = []  # of the frames that are made, and of those that are read
         self._numbers = [0, 0]
 
@@ -173,10 +174,9 @@ class Stream:
             return True
         return self.asks and self.taken == self.arrived
 
-    def open(self, connection: socket.socket, *, connecting: bool) -> None:
-        """Use this connection. `connecting`: it is not established yet."""
-        self.socket, self.fd, self.connecting = connection, connection.fileno(), connecting
-        self.due = _NEVER
+    def open(self, connection: socket.socket) -> None:
+        """Use this connection, which is being made."""
+        self.socket, self.fd, self.connecting = connection, connection.fileno(), True
         self._write(MAGIC + self._nonce)
 
     def accept(self, connection: socket.socket) -> None:
@@ -225,13 +225,12 @@ class Stream:
     def acknowledge(self, *, asks: bool = False, refuses: bool = False) -> None:
         """Queue a frame without a message. `asks`: for the peer's acknowledgement."""
         self._write(self._head(0, _ASKS * asks | _REFUSES * refuses))
-        if asks:
-            self.asked = self.sent
+        self.has_asked |= asks
 
     def _frame(self, intent: Any) -> None:
         payload = intent.serMsg
         self.waiting_bytes -= len(payload)
-        self.sent += 1
+        self.has_asked = False
         self.unacknowledged.append(intent)
         callback = intent._callbackTo
         waits = callback._successTo is not None or callback._thenTo is not None
@@ -248,8 +247,7 @@ class Stream:
     def _head(self, length: int, flags: int, payload: bytes = b"") -> bytes:
         self.told, self.read_bytes = self.taken, 0
         self.asks = self.asks and self.taken != self.arrived
-        if self.proven:
-            self.due = _NEVER
+        self.due = _NEVER
         head = _HEAD.pack(length | flags, self.taken)
         return head + self._seal(_MADE, head, payload) if self._keys else head
 
@@ -276,21 +274,25 @@ class Stream:
         """
         try:
             if not self.proven:
-                return self._read_proof()
-            if self._part is not None:
-                return self._read_part(arrived)
-            count = self.socket.recv_into(scratch)
+                self._read_proof()
+            elif self._part is not None:
+                self._read_part(arrived)
+            else:
+                self._read_new(scratch, arrived)
         except BlockingIOError:
             return False
+        return True
+
+    def _read_new(self, scratch: bytearray, arrived: Callable[["Stream", Any], None]) -> None:
+        count = self.socket.recv_into(scratch)
         if not count:
             raise EOFError
         data = memoryview(scratch)[:count]
         if self._rest:
             data = memoryview(self._rest + bytes(data))
         self._rest = self._read_frames(data, arrived)
-        return True
 
-    def _read_proof(self) -> bool:
+    def _read_proof(self) -> None:
         if self.is_listener and not self._answered:
             wanted = HELLO_BYTES
         else:
@@ -302,7 +304,7 @@ class Stream:
         if wanted != SEAL_BYTES and not self._begun.startswith(MAGIC[: len(self._begun)]):
             raise StrangerError("not a sealed frame")
         if len(self._begun) < wanted:
-            return True
+            return
         begun, self._begun = bytes(self._begun), bytearray()
         nonce, proof = begun[len(MAGIC) : HELLO_BYTES], begun[-SEAL_BYTES:]
         if not self.is_listener:
@@ -317,7 +319,6 @@ class Stream:
         else:
             self._check(b"connector", self._nonces, begun)
             self._begin()
-        return True
 
     def _check(self, side: bytes, nonces: bytes, proof: bytes) -> None:
         self._nonces = nonces
@@ -356,7 +357,7 @@ class Stream:
             at += size
         return bytes(data[at:])
 
-    def _read_part(self, arrived: Callable[["Stream", Any], None]) -> bool:
+    def _read_part(self, arrived: Callable[["Stream", Any], None]) -> None:
         part = self._part
         count = self.socket.recv_into(part[self._filled :])
         if not count:
@@ -365,7 +366,6 @@ class Stream:
         if self._filled == len(part):
             self._part = None
             self._take(part, arrived)
-        return True
 
     def _take(self, frame: memoryview, arrived: Callable[["Stream", Any], None]) -> None:
         begin, count = _HEAD.unpack_from(frame)
@@ -421,7 +421,7 @@ _unmentioned = 0
 def peer_of(connection: Any) -> str:
     """The other side of a connection, for the log."""
     try:
-        host, port = connection.getpeername()[:2]
+        host, port = connection.getpeername()
     except (OSError, ValueError) as error:
         return f"unknown ({error})"
     return f"{host}:{port}"

@@ -43,7 +43,6 @@ from thespian.system.transport import (
     ReceiveEnvelope,
     SendStatus,
     TCPTransport,
-    Thespian__Run_Expired,
     Thespian__Run_HandlerResult,
     Thespian__Run_Terminated,
     Thespian__UpdateWork,
@@ -66,7 +65,7 @@ ACK_S = 0.1
 """How long an acknowledgement may wait for a message to go with."""
 
 TURN_S = 0.005
-"""After handling messages for so long, the loop looks at its descriptors before it handles more."""
+"""The time to handle messages before the loop looks at its descriptors again."""
 
 MOST_READ = 200
 """While more messages than these wait to be handled, none are read."""
@@ -246,16 +245,14 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         """Whether another message may wait for this peer; if it reads, wait until it may."""
         limits, since = self._sealing.limits, currentTime()
         while stream := self._peers.get(key):
-            if (
-                len(stream.waiting) <= limits.waiting
-                and stream.waiting_bytes <= limits.waiting_bytes
-            ):
+            if len(stream.waiting) < limits.waiting and stream.waiting_bytes < limits.waiting_bytes:
                 break
             if stream.progress != stream.acknowledged:
                 stream.progress, since = stream.acknowledged, currentTime()
-                stream.is_stalled = not self._aTB_rx_pause_enabled
-            elif stream.is_stalled or currentTime() > since + limits.stalled_s:
+                stream.is_stalled = False
+            elif currentTime() > since + limits.stalled_s:
                 stream.is_stalled = True
+            if stream.is_stalled or not self._aTB_rx_pause_enabled:
                 return False
             self._turn(since + limits.stalled_s, handling=False)
         return True
@@ -267,7 +264,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
             try:
                 stream.flush()
             except OSError:
-                self._read(stream)  # first: what it has sent before it ended
+                self._read(stream, all_of_it=True)  # first: what it has sent before it ended
                 self._lost(stream)
             else:
                 if stream.blocked != stream.polls_out:
@@ -292,23 +289,13 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
             except OSError:
                 break
             connection.setblocking(False)
-            try:
-                connection.connect(place)
-            except BlockingIOError:
-                if family == socket.AF_INET:
-                    return self._begin(stream, connection, connecting=True)
-                connection.close()
-                break  # its backlog is full
-            except ConnectionRefusedError:
-                connection.close()
-                if family == socket.AF_INET:
-                    return self._dead(stream)
-            except OSError:
-                connection.close()
-            else:
-                if family == socket.AF_INET or trusted(connection):
-                    return self._begin(stream, connection, connecting=False)
-                connection.close()
+            failure = connection.connect_ex(place)
+            by_tcp = family == socket.AF_INET
+            if failure == errno.EINPROGRESS or (not failure and (by_tcp or trusted(connection))):
+                return self._begin(stream, connection)
+            connection.close()
+            if failure == errno.ECONNREFUSED and by_tcp:
+                return self._dead(stream)
         self._retry(stream)
         return None
 
@@ -318,12 +305,11 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         stream.tries += 1
         self._retrying.append(stream)
 
-    def _begin(self, stream: Stream, connection: socket.socket, *, connecting: bool) -> None:
+    def _begin(self, stream: Stream, connection: socket.socket) -> None:
         if connection.family == socket.AF_INET:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream.open(connection, connecting=connecting)
+        stream.open(connection)
         self._add(stream)
-        self._flush(stream)
 
     def _add(self, stream: Stream) -> None:
         self._streams[stream.fd] = stream
@@ -334,8 +320,6 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         """Make a descriptor; if there are too many, close connections that are not in use."""
         try:
             return make(*args)
-        except BlockingIOError:
-            raise
         except OSError as error:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 raise
@@ -383,7 +367,6 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
         self._poll.unregister(stream.fd)
         stream.socket.close()
         stream.socket = None
-        self._dirty.pop(stream, None)
         if self._peers.get(stream.key) is not stream:
             return
         del self._peers[stream.key]
@@ -436,7 +419,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
     def _read(self, stream: Stream, *, all_of_it: bool = False) -> None:
         if stream.socket is None:
             return None
-        was_proven, was_known = stream.proven, stream.key is not None
+        was_known = stream.key is not None
         try:
             while stream.read(self._scratch, self._arrived) and all_of_it:
                 pass
@@ -444,18 +427,16 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
             return self._refuse(stream, str(refusal))
         except (EOFError, OSError):
             return self._lost(stream)
-        if not (was_proven and was_known):
+        if stream.key is not None and not was_known:
             self._greet(stream)
         if stream.owes:
             stream.acknowledge()
-        if stream.blocked or (stream.proven and not was_proven):
+        if stream.blocked and not all_of_it:  # It may be here because writing failed.
             self._flush(stream)
         return None
 
     def _greet(self, stream: Stream) -> None:
-        """Send on this stream, too, once its peer has proved the key and said its address."""
-        if not (stream.proven and stream.is_listener and stream.key):
-            return
+        """Send on this stream, too, now that its peer has said its address."""
         known = self._peers.get(stream.key)
         if known is None or known in self._retrying:
             self._peers[stream.key] = stream
@@ -516,7 +497,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
                 self._ask()
             end = self.run_time._time_to_quit
             if end is not None and end <= currentTime():
-                return Thespian__Run_Expired()
+                return None
             self._turn(end, handling=True)
 
     def _send_all(self) -> Any:
@@ -527,7 +508,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
                 return 0
             end = self.run_time._time_to_quit
             if end is not None and end <= currentTime():
-                return Thespian__Run_Expired()
+                return None
             self._ask()
             self._turn(end, handling=False)
 
@@ -549,7 +530,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
             if handler is None:
                 return envelope
             result = handler(envelope)
-            if stream and stream.owes and not stream.waiting:
+            if stream and stream.owes:
                 self._acknowledge(stream)
             if self._dirty:
                 self._flush_all()
@@ -580,7 +561,7 @@ class StreamTransport(TCPTransport.TCPTransport):  # type: ignore[misc]
     def _ask(self) -> None:
         """Have peers acknowledge what they have read."""
         for stream in self._peers.values():
-            if stream.unacknowledged and stream.asked != stream.sent:
+            if stream.unacknowledged and not stream.has_asked:
                 stream.acknowledge(asks=True)
                 self._dirty[stream] = None
         self._flush_all()

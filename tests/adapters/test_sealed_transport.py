@@ -7,6 +7,7 @@ import stat
 import threading
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from thespian.system.transport import IPBase
 from thespian.system.utilis import thesplog
 
 from callboard.adapters.keys.key_file import KeyFileError
+from callboard.adapters.local import sealed_transport
 from callboard.adapters.local.sealed_transport import (
     FrameTooLargeError,
     Limits,
@@ -29,6 +31,8 @@ from callboard.adapters.local.sealed_transport import (
     seal,
     unseal,
 )
+from callboard.adapters.local.stream import Sealing
+from callboard.adapters.local.stream_transport import StreamTransport
 from callboard.supervision.thespian_patches import log_to
 from services import free_port
 from support.patience import patient
@@ -330,11 +334,40 @@ class TestProbe:
     def test_nobody_there(self):
         assert probe("127.0.0.1", free_port(), KEY) == "absent"
 
+    def test_has_a_second_for_it(self, monkeypatch):
+        def connect(*arguments):
+            asked.append(arguments)
+            raise TimeoutError
+
+        asked = []
+        monkeypatch.setattr("socket.create_connection", connect)
+        assert probe("127.0.0.1", 5, KEY) == "silent"
+        assert asked == [(("127.0.0.1", 5), 1.0)]
+
     def test_a_listener_that_does_not_answer_is_no_stranger(self):
         """It may be ours, and busy."""
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             assert probe("127.0.0.1", port, KEY, timeout_s=0.1) == "silent"
+
+    def test_one_that_has_answered_in_part_when_its_time_is_over_is_no_stranger(self, monkeypatch):
+        times = iter((10.0, 10.5, 11.0, 11.0))
+        monkeypatch.setattr(
+            sealed_transport, "time", SimpleNamespace(monotonic=lambda: next(times))
+        )
+
+        def begin(server):
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"CBF2")
+                connection.recv(100)
+                connection.recv(1)  # until it has hung up
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=begin, args=(server,))
+            thread.start()
+            assert probe("127.0.0.1", server.getsockname()[1], KEY) == "silent"
+            thread.join(5)
 
     def test_one_that_resets_the_connection_is_no_stranger(self):
         """So does our own, to the oldest of too many connections without a seal."""
@@ -396,6 +429,28 @@ class TestSeal:
         with pytest.raises(ValueError, match="31 bytes"):
             seal(KEY[:31])
 
+    def test_gives_thespian_its_transport_and_one_address(self):
+        """At most 50,000 messages a second, not as in a network of 100 Mb/s (ADR 68)."""
+        seal(KEY, bind="127.0.0.3")
+        try:
+            assert multiprocTCPBase.ActorSystemBase.transportType is StreamTransport
+            assert StreamTransport.sealing == Sealing(KEY, "127.0.0.3", Limits())
+            assert systemCommon.RATE_THROTTLE == 50_000
+            assert os.environ["THESPIAN_BASE_IPADDR"] == "127.0.0.3"
+            address = IPBase.TCPv4ActorAddress("127.0.0.3", 5, external=True)
+            assert address.bindArgs == (("127.0.0.3", 5),)
+            assert IPBase.thisSystem.isLocalAddr("127.0.0.3")
+        finally:
+            unseal()
+
+    def test_a_key_and_an_address_are_enough(self):
+        seal(KEY)
+        assert StreamTransport.sealing == Sealing(KEY, "127.0.0.1", Limits())
+        seal(KEY, limits=Limits(strangers=5))
+        assert StreamTransport.sealing.limits.strangers == 5
+        unseal()
+        assert StreamTransport.sealing is None
+
     def test_unseal_restores_thespian(self):
         def state():
             return (
@@ -453,6 +508,11 @@ class TestKeyFile:
     def test_a_missing_file_is_explained(self, tmp_path):
         with pytest.raises(KeyFileError, match=r"No such file.*Run as the user who started"):
             read_key(tmp_path / "key")
+
+    def test_a_folder_that_cannot_be_written_is_explained(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(KeyFileError, match=r"key file .*/file/key cannot be made: .*exists"):
+            load_or_make_key(tmp_path / "file" / "key")
 
     @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
     def test_open_to_others_is_refused(self, tmp_path, mode):

@@ -1,5 +1,6 @@
 """Streams between transports in one process: order, acknowledgements, loss, and strangers."""
 
+import errno
 import multiprocessing
 import os
 import pickle
@@ -7,6 +8,7 @@ import resource
 import signal
 import socket
 import threading
+import time
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import timedelta
 from types import SimpleNamespace
@@ -144,10 +146,12 @@ def test_messages_from_other_threads_are_sent_in_their_order(ends):
 
 def test_another_thread_wakes_the_loop(ends):
     a, b = connected(*ends())
-    threading.Timer(0.05, lambda: a.send(b.address, "woken", waits=True)).start()
-    a.transport.run(a.handle, timedelta(seconds=0.2))
-    b.run()
-    assert b.messages[1:] == ["woken"]
+    b.handle = lambda envelope: b.send(envelope.sender, envelope.message) or True
+    began = time.monotonic()
+    with running(b):
+        threading.Timer(0.02, lambda: a.send(b.address, "woken")).start()
+        a.transport.run(lambda envelope: envelope.message != "woken", timedelta(seconds=patient(4)))
+    assert time.monotonic() - began < patient(2)
 
 
 # What a message costs
@@ -287,7 +291,7 @@ def test_on_another_connection_unread_messages_are_sent_again_in_order(ways):
 
 
 @pytest.mark.parametrize("unread", [0, 1])
-def test_a_message_whose_time_is_over_has_failed(ends, unread):
+def test_a_message_whose_time_is_over_has_failed(ends, logged, unread):
     a, b = connected(*ends())
     a.send(b.address, "in time", *["late"] * unread)
     a.run()
@@ -297,6 +301,7 @@ def test_a_message_whose_time_is_over_has_failed(ends, unread):
     a.look()
     assert a.ended[1:] == [("late", FAILED)] * unread
     turn(a, b, until=lambda: ("in time", SENT) in a.ended)
+    assert logged == []
 
 
 def test_a_message_that_cannot_be_unpickled_is_refused(ends, logged):
@@ -468,7 +473,8 @@ def test_a_signal_wakes_the_loop(ends, what, kind):
 
 
 @pytest.mark.parametrize(("drain", "sent"), [(True, [("last", SENT)]), (False, [])])
-def test_a_run_that_is_aborted_may_first_send_what_waits(ends, drain, sent):
+def test_a_run_that_is_aborted_may_first_send_what_waits(ends, monkeypatch, drain, sent):
+    monkeypatch.setattr(stream_transport, "ACK_S", 600.0)  # It asks for the acknowledgement.
     a, b = connected(*ends())
 
     def abort(_envelope):
@@ -570,13 +576,54 @@ def test_too_many_connections_make_room_for_others(ends, accepts):
     turn(a, others[0], until=lambda: others[0].messages[-1] == "again")
 
 
-# Strangers
+def test_connections_in_use_are_not_closed_to_make_room(ends):
+    a, b, c, new = ends(4)
+    connected(a, b), connected(a, c)
+    turn(a, b, c, until=lambda: not any(each.in_use for each in a.streams))
+    a.send(c.address, "unacknowledged")
+    with raw(a):
+        turn(a, until=lambda: len(a.streams) == 3)
+        a.send(new.address, "x")
+        with no_descriptor_left():
+            a.run()
+        assert {each.key and each.key[1] for each in a.streams} == {None, c.port, new.port}
+
+
+def test_it_does_not_spin_while_no_descriptor_is_left(ends):
+    (a,) = ends(1)
+    with raw(a), no_descriptor_left(), c_calls() as calls:
+        began = time.monotonic()
+        a.run(0.05)
+    assert calls["poll", "poll"] < 10
+    assert time.monotonic() - began < patient(0.9)
+    assert a.streams == []
+
+
+@pytest.mark.parametrize(
+    ("error", "made", "left"),
+    [(errno.EMFILE, 2, 0), (errno.ENFILE, 2, 0), (errno.EACCES, 1, 1), (errno.EAGAIN, 1, 1)],
+)
+def test_only_for_lack_of_a_descriptor_a_connection_is_closed(ends, error, made, left):
+    a, b = connected(*ends())
+    turn(a, b, until=lambda: not any(each.in_use for each in a.streams))
+
+    def make(*arguments):
+        asked.append(arguments)
+        raise OSError(error, "as asked")
+
+    asked = []
+    with pytest.raises(OSError, match="as asked"):
+        a.transport._with_room(make, 1, 2)
+    assert (asked, len(a.streams)) == ([(1, 2)] * made, left)
 
 
 def raw(end):
     connection = socket.create_connection(("127.0.0.1", end.port))
     connection.settimeout(patient(5))
     return closing(connection)
+
+
+# Strangers
 
 
 def what_ends(connection, end, turns=200):

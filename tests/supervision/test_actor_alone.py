@@ -132,8 +132,9 @@ def test_where_memory_is_shared_figures_are_sent_when_they_change_and_every_ten_
         world.pass_time(2.0)
         assert words.alive_at >= alive_at + 1.9
         assert lone.supervisor.take(Heartbeat) == []
-    world.pass_time(4.0)
+    world.pass_time(2.0)  # at ten seconds exactly
     assert lone.supervisor.take(Heartbeat) == [Heartbeat("here", 5, {"noted": 1})]
+    world.pass_time(2.0)
     lone.say("a")
     world.pass_time(2.0)
     assert lone.supervisor.take(Heartbeat) == [Heartbeat("here", 5, {"noted": 2})]
@@ -229,6 +230,7 @@ def test_it_finishes_once_and_releases_in_reverse_order(lone, world):
     assert [lone.actor.own(thing) for thing in things] == things
     lone.supervisor.received.clear()
     lone.say(Stop())
+    assert lone.supervisor.received == [Finished("here", 5)]
     lone.actor.finish()
     world.pass_time(5)
     assert lone.supervisor.received == [Finished("here", 5)]
@@ -399,16 +401,89 @@ def test_in_the_process_of_others_it_has_no_parent(lone, world, exits, monkeypat
     assert exits == []
 
 
+@pytest.fixture
+def handler():
+    """What a program does at SIGALRM, until this test ends."""
+    handler = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGALRM, handler)
+
+
 @pytest.mark.parametrize(("own_process", "alarms"), [(True, [5]), (False, [])])
-def test_the_kernel_ends_a_process_that_does_not_exit(lone, monkeypatch, own_process, alarms):
+def test_the_kernel_ends_a_process_that_does_not_exit(
+    lone, monkeypatch, handler, own_process, alarms
+):
     """Before its resources are released: that, too, may take for ever."""
     set_, released = [], []
     monkeypatch.setattr("signal.alarm", set_.append)
     lone.start()
     lone.actor.closing.callback(lambda: released.append(list(set_)))
     lone.actor.own_process = own_process
-    lone.say(ActorExitRequest())
+    lone.actor.receiveMessage(ActorExitRequest(), lone.other.address)
     assert (set_, released) == (alarms, [alarms])
+    at_alarm = signal.SIG_DFL if own_process else signal.SIG_IGN  # by default it ends
+    assert signal.getsignal(signal.SIGALRM) == at_alarm
+
+
+class Parent:
+    """The process that has forked this one, as `multiprocessing` knows it."""
+
+    pid = 4711
+
+
+@pytest.mark.parametrize(
+    ("system", "parent_pid", "did"),
+    [
+        ("multiprocTCPBase", 4711, ["prctl", "freeze"]),
+        ("multiprocTCPBase", 1, ["prctl", "exit", "freeze"]),
+        ("simpleSystem", 1, []),
+    ],
+)
+def test_an_actor_with_a_process_of_its_own_ends_with_its_parent(
+    monkeypatch, system, parent_pid, did
+):
+    """PR_SET_PDEATHSIG of prctl(2); the parent may have died before that."""
+    done, calls = [], []
+
+    class Library:
+        def __init__(self, name):
+            assert name is None
+
+        def prctl(self, *arguments):
+            done.append("prctl")
+            calls.append(arguments)
+
+    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr(multiprocessing, "parent_process", Parent)
+    monkeypatch.setattr("os.getppid", lambda: parent_pid)
+    monkeypatch.setattr("os._exit", lambda status: done.append("exit") or calls.append(status))
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("freeze"))
+    Probe({"Thespian ActorSystem Name": system})
+    assert done == did
+    assert calls[:1] == ([(1, signal.SIGKILL)] if did else [])
+    assert calls[1:] == ([70] if "exit" in did else [])
+
+
+def test_one_that_no_other_process_has_forked_is_no_orphan(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())  # as where there is no prctl
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
+    monkeypatch.setattr("os._exit", pytest.fail)
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    Probe({"Thespian ActorSystem Name": "multiprocTCPBase"})
+
+
+def test_a_handler_that_goes_on_says_so_where_its_supervisor_sees_it(lone, world):
+    lone.actor.alive()  # It has no supervisor that sees anything.
+    words = LastWords()
+    with inherited(words):
+        other = Lone(world)
+    world.pass_time(5.0)
+    other.actor.alive()
+    assert words.alive_at == world.now
+
+
+def test_the_top_starts_by_these_unless_its_owner_says_otherwise():
+    assert Start() == Start(path="", args=None, incarnation=0, heartbeat_s=2.0, peers={})
 
 
 def test_a_process_that_crashes_leaves_the_reason(world, exits):

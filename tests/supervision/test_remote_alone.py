@@ -37,38 +37,47 @@ class Far:
 
 
 class Machines(World):
-    """Keeps what is made on which machine, and whose end is asked for."""
+    """Keeps what is made on which machine, who hears of machines, and whose end is asked for."""
 
     def __init__(self):
         super().__init__(actor_classes={RemoteSupervisor: Far}, log_level=logging.INFO)
-        self.made, self.exits = [], []
+        self.made, self.exits, self.subscribed, self.lost = [], [], [], []
 
     def create(self, actor_class, parent=None, requirements=None):
         address = super().create(actor_class, parent)
+        if parent is None:
+            known = self.actor(address)._myRef
+            known.notifyOnSystemRegistrationChanges = lambda *asked: self.subscribed.append(asked)
         if requirements is not None:
             self.made.append((address, requirements))
         return address
 
     def kill(self, address):
+        """Those that are `lost` do not say that they have ended."""
         self.exits.append((round(self.now - 1000.0, 2), address))
-        super().kill(address)
+        if address in self.lost:
+            self.forget(address)
+        else:
+            super().kill(address)
 
 
 def children(args, capabilities):
     if capabilities[MEMBER] == "unsuitable":
         return None
-    return SupervisorSpec((ChildSpec("worker", Far, (args, capabilities[MEMBER])),))
+    there = capabilities[MEMBER], capabilities.get(PLACE)
+    return SupervisorSpec((ChildSpec("worker", Far, (args, *there)),))
 
 
 class Convention:
-    def __init__(self, world, hang_s=10.0):
+    def __init__(self, world, hang_s=10.0, heartbeat_s=0):
         self.world = world
         self.owner = world.peer("owner")
         spec = RemoteSupervisorsSpec(
             children, "args", SupervisorSpec(heartbeat_s=1.0, hang_s=hang_s)
         )
         self.address = world.create(RemoteSupervisors)
-        world.deliver(self.address, Start("elsewhere", spec, 3, heartbeat_s=0), self.owner.address)
+        start = Start("elsewhere", spec, 3, heartbeat_s)
+        world.deliver(self.address, start, self.owner.address)
         world.pass_time(0.01)
 
     def update(self, name, added, place="p", admin=1):
@@ -132,7 +141,8 @@ def test_a_supervisor_is_made_on_the_machine_that_joins(convention, world):
     assert requirements == {MEMBER: "far", PLACE: "q"}
     start = convention.start_of()
     assert (start.path, start.heartbeat_s) == ("elsewhere/far", 1.0)
-    assert start.args == children("args", {MEMBER: "far"})
+    assert start.args == children("args", {MEMBER: "far", PLACE: "q"})
+    assert [enabled for _address, enabled in world.subscribed] == [True]
     convention.ready()
     assert convention.statuses() == {"far": "running"}
     assert [event["machine"] for event in convention.events("machine_joined")] == ["far"]
@@ -198,11 +208,30 @@ def test_a_machine_whose_supervisor_had_ended_before_it_left_stays_as_ended(conv
     convention.leaves("far")
     assert convention.statuses() == {"far": "ended"}
     assert [event["in_order"] for event in convention.events("machine_left")] == [False]
+    assert len(convention.events("child_ended")) == 1
     world.pass_time(20)
     assert len(world.made) == 1
-    convention.joins("far")
+    convention.joins("far", place="another")
+    assert convention.start_of().args == children("args", {MEMBER: "far", PLACE: "another"})
     convention.ready()
     assert convention.statuses() == {"far": "running"}
+
+
+def test_machines_that_leave_before_their_turn_are_left_out(convention, world):
+    """Their supervisors start one after the other."""
+    for name in ("a", "b", "c"):
+        convention.joins(name)
+    assert convention.statuses() == {"a": "starting", "b": "waiting", "c": "waiting"}
+    convention.leaves("b")
+    assert convention.statuses() == {"a": "starting", "b": "waiting", "c": "waiting"}
+    convention.leaves("a")
+    assert convention.statuses() == {"a": "ended", "b": "waiting", "c": "starting"}
+    assert [requirements[MEMBER] for _address, requirements in world.made] == ["a", "c"]
+    in_order = [(each["machine"], each["in_order"]) for each in convention.events("machine_left")]
+    assert in_order == [("b", False), ("a", False)]
+    convention.ready()
+    world.pass_time(6)
+    assert len(world.made) == 2
 
 
 def test_a_machine_that_joins_again_has_a_new_one(convention, world):
@@ -231,6 +260,8 @@ def test_a_namesake_is_refused_and_taken_when_the_first_has_ended(convention, wo
     assert world.made[-1][1][PLACE] == "q"
     convention.ready()
     assert convention.statuses() == {"far": "running"}
+    world.pass_time(6)
+    assert len(world.made) == 2
     convention.leaves("far", admin=2)
     world.pass_time(20)
     assert len(world.made) == 2
@@ -267,6 +298,33 @@ def test_a_silent_machine_is_asked_to_end_its_supervisor_and_taken_for_dead(conv
     assert [address for _at, address in world.exits] == [world.made[0][0]]
     world.pass_time(7)
     assert len(world.made) == 2
+
+
+def test_a_machine_that_is_lost_counts_as_ended_two_seconds_after_it_was_asked_to_end(
+    convention, world
+):
+    """Its answer may never come; it is asked once."""
+    convention.joins("far")
+    convention.ready()
+    world.lost.append(world.made[0][0])
+    while not world.exits:
+        world.pass_time(0.1)
+    world.pass_time(1.8)
+    assert convention.statuses() == {"far": "running"}
+    world.pass_time(0.3)
+    assert convention.statuses()["far"] in ("ended", "starting")  # which is tried every 5 s
+    assert len(world.exits) == 1
+    assert convention.events("child_overdue") == []
+
+
+def test_the_tree_above_shows_at_once_that_a_machine_has_left(world):
+    convention = Convention(world, heartbeat_s=600.0)
+    convention.joins("far")
+    convention.ready()
+    convention.leaves("far")
+    seen = [beat.stats["tree"].children for beat in convention.owner.take(Heartbeat)]
+    assert [child.status for child in seen[-2]] == ["down"]
+    assert seen[-1] == ()
 
 
 def test_a_machine_that_leaves_when_it_was_already_taken_for_dead_stays_as_ended(convention, world):
@@ -342,15 +400,16 @@ def test_far_away_it_ends_when_it_hears_nothing(monkeypatch):
         ]
 
 
-def test_far_away_it_ends_where_it_has_never_heard_anything(monkeypatch):
+@pytest.mark.parametrize(("heartbeat_s", "ends_s"), [(1.0, 4.0), (0.5, 3.5), (2.0, 4.0)])
+def test_far_away_it_ends_where_it_has_never_heard_anything(monkeypatch, heartbeat_s, ends_s):
     codes = []
     monkeypatch.setattr("os._exit", codes.append)
     with World() as world:
         address = world.create(RemoteSupervisor)
-        spec = SupervisorSpec(heartbeat_s=1.0, hang_s=3.0)
+        spec = SupervisorSpec(heartbeat_s=heartbeat_s, hang_s=3.0)
         start = Start("elsewhere/far", spec, 1, 1.0)
         world.deliver(address, start, world.peer("above").address)
-        world.pass_time(3.9)
+        world.pass_time(ends_s - 0.1)
         assert codes == []
         world.pass_time(0.2)
         assert codes == [70]

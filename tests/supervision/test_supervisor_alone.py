@@ -10,6 +10,7 @@ from thespian.actors import ActorAddress, ChildActorExited
 
 from callboard.supervision import (
     ONE_FOR_ALL,
+    REST_FOR_ONE,
     TEMPORARY,
     TRANSIENT,
     ChildSpec,
@@ -456,6 +457,7 @@ def test_a_silent_child_is_ended_and_replaced(supervise, world, hang_s, waits_s,
     (hangs,) = it.events("child_hangs")
     assert (hangs["child"], hangs["child_pid"]) == ("a", 101)
     assert last_s < hangs["silent_s"] <= last_s + 1.1
+    assert f"{hangs['silent_s']:.1f}" == str(hangs["silent_s"])
     it.ready()
     assert it.peer("a").because == f"it was silent for {hangs['silent_s']:.1f} s"
     assert it.peer("b").because == ""
@@ -481,10 +483,15 @@ def test_a_hanging_child_is_ended_once(supervise, world):
     assert len(it.events("child_hangs")) == 1
 
 
-@pytest.mark.parametrize(("suspended_s", "ends"), [(30.0, 0), (2.0, 0), (1.2, 1)])
-def test_what_was_suspended_itself_takes_no_child_for_silent(supervise, world, suspended_s, ends):
+@pytest.mark.parametrize(
+    ("heartbeat_s", "suspended_s", "ends"),
+    [(1.0, 30.0, 0), (1.0, 2.0, 0), (1.0, 1.2, 1), (2.0, 2.5, 1), (2.0, 30.0, 0)],
+)
+def test_what_was_suspended_itself_takes_no_child_for_silent(
+    supervise, world, heartbeat_s, suspended_s, ends
+):
     """A supervisor that missed two checks cannot tell: heartbeats may wait to be read."""
-    it = supervise(spec(*scripted("a"), hang_s=5.0, heartbeat_s=1.0))
+    it = supervise(spec(*scripted("a"), hang_s=5.0, heartbeat_s=heartbeat_s))
     it.ready()
     world.pass_time(4.5)
     world.suspend(suspended_s)
@@ -597,6 +604,34 @@ def test_peers_are_those_that_a_child_asks_for_and_hear_of_changes_only(supervis
     it.world.pass_time(0.3)
     assert set(it.received(PeersChanged, 0)[-1].peers) == {"b2", "c"}
     assert it.received(PeersChanged, 3) == []
+
+
+def test_a_child_that_stops_is_no_peer_any_more(supervise, world):
+    children = [*scripted("a", peers=("c",)), *scripted("b", "c")]
+    it = supervise(spec(*children, strategy=REST_FOR_ONE, gather_s=0.2))
+    for _child in "abc":
+        it.ready()
+    assert set(it.received(PeersChanged, 0)[-1].peers) == {"c"}
+    it.dies(1)
+    world.pass_time(0.3)
+    assert it.statuses() == {"a": "running", "b": "down", "c": "stopping"}
+    assert it.received(PeersChanged, 0)[-1].peers == {}
+
+
+class Noting(Supervisor):
+    """Notes what is below it."""
+
+    def on_directory(self, directory):
+        self.noted = dict(directory)
+
+
+def test_a_supervisor_is_asked_what_it_does_with_changes_below_it(supervise, world):
+    it = supervise(spec(*scripted("a")), actor=Noting)
+    it.ready(pid=55)
+    noted = world.actor(it.address).noted
+    assert noted == {"a": Peer("a", it.start_of().incarnation, it.child(), 55)}
+    it.dies()
+    assert world.actor(it.address).noted == {}
 
 
 def test_a_child_starts_with_the_peers_that_there_are(supervise):
@@ -726,7 +761,7 @@ def test_one_that_has_not_started_has_an_empty_tree(world):
     world.deliver(address, GetTree(), owner.address)
     world.pass_time(0.1)
     (tree,) = owner.take(TreeNode)
-    assert (tree.status, tree.children) == ("running", ())
+    assert (tree.id, tree.path, tree.status, tree.children) == ("", "", "running", ())
     world.deliver(address, Stop(), owner.address)
     world.pass_time(0.1)
     assert world.actor(address) is None

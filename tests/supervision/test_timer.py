@@ -92,6 +92,18 @@ def test_it_is_set_until_it_calls():
     assert states == [False, True, False]
 
 
+def test_it_may_be_set_to_an_earlier_time_only(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    wakeups = Wakeups()
+    timer = Timer(wakeups.after, wakeups.call)
+    for seconds in (3, 3, 1, 1, 2):
+        timer.within(seconds)
+    assert [seconds for seconds, _call in wakeups.set] == [3, 1]
+    timer.at(100.5)
+    assert [seconds for seconds, _call in wakeups.set] == [3, 1, 0.5]
+    assert [wakeups.come() for _wakeup in range(3)] == [True, False, False]
+
+
 def test_it_does_not_call_once_it_is_cleared_unless_it_is_set_again():
     wakeups = Wakeups()
     timer = Timer(wakeups.after, wakeups.call)

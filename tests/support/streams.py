@@ -118,14 +118,14 @@ class Strange:
     """A listener that is no transport, with its address."""
 
     def __init__(self, listener):
-        self._listener = listener
+        self.listener = listener
         port = listener.getsockname()[1]
         self.address = ActorAddress(TCPv4ActorAddress("127.0.0.1", port, external=True))
 
     def accept(self, end):
         """The next connection, on which `end` has sent something."""
-        turn(end, until=lambda: readable(self._listener))
-        connection, _peer = self._listener.accept()
+        turn(end, until=lambda: readable(self.listener))
+        connection, _peer = self.listener.accept()
         connection.settimeout(patient(5))
         turn(end, until=lambda: readable(connection))
         return connection
