@@ -473,8 +473,7 @@ def test_a_signal_wakes_the_loop(ends, what, kind):
 
 
 @pytest.mark.parametrize(("drain", "sent"), [(True, [("last", SENT)]), (False, [])])
-def test_a_run_that_is_aborted_may_first_send_what_waits(ends, monkeypatch, drain, sent):
-    monkeypatch.setattr(stream_transport, "ACK_S", 600.0)  # It asks for the acknowledgement.
+def test_a_run_that_is_aborted_may_first_send_what_waits(ends, drain, sent):
     a, b = connected(*ends())
 
     def abort(_envelope):

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -453,7 +454,7 @@ def test_an_actor_with_a_process_of_its_own_ends_with_its_parent(
             done.append("prctl")
             calls.append(arguments)
 
-    monkeypatch.setattr(ctypes, "CDLL", Library)
+    monkeypatch.setattr("callboard.supervision.actor.ctypes", SimpleNamespace(CDLL=Library))
     monkeypatch.setattr(multiprocessing, "parent_process", Parent)
     monkeypatch.setattr("os.getppid", lambda: parent_pid)
     monkeypatch.setattr("os._exit", lambda status: done.append("exit") or calls.append(status))
@@ -465,7 +466,8 @@ def test_an_actor_with_a_process_of_its_own_ends_with_its_parent(
 
 
 def test_one_that_no_other_process_has_forked_is_no_orphan(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())  # as where there is no prctl
+    without = SimpleNamespace(CDLL=lambda _name: object())  # as where there is no prctl
+    monkeypatch.setattr("callboard.supervision.actor.ctypes", without)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
     monkeypatch.setattr("os._exit", pytest.fail)
     monkeypatch.setattr(gc, "freeze", lambda: None)

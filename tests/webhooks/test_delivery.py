@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import pytest
 from attrs import evolve, frozen
 
-from callboard.webhooks.deliveries import delivery as delivery_module
 from callboard.webhooks.deliveries.delivery import (
     Delivery,
     FanOut,
@@ -360,10 +359,10 @@ def test_the_size_of_a_delivery_counts_what_is_its_own():
     assert headed.bare_size == plain.bare_size + 6
 
 
-def test_contents_with_custom_data_of_hooks_are_kept_up_to_a_size(monkeypatch):
-    monkeypatch.setattr(delivery_module, "KEPT_BYTES", 250)
+def test_contents_with_custom_data_of_hooks_are_kept_up_to_4_megabytes():
     plain, *own = [
-        hook(str(n), format="json", custom_data={"k": str(n) * 40} if n else {}) for n in range(4)
+        hook(str(n), format="json", custom_data={"k": str(n) * 800_000} if n else {})
+        for n in range(4)
     ]
     made = FanOut(Event({}), "m", Firing(ACCOUNT, "e", {}), [plain, *own], None)
     encoded = []

@@ -1,6 +1,5 @@
 """Which hooks have changed since a delivery was made."""
 
-from callboard.webhooks.retries import outdated_hooks
 from callboard.webhooks.retries.outdated_hooks import OutdatedHooks
 
 A, B, C = (("account", id) for id in "abc")
@@ -14,10 +13,10 @@ def test_a_hook_is_outdated_by_its_later_changes():
     assert [hooks.changed_since(key, 0) for key in (B, C)] == [True, False]
 
 
-def test_the_hooks_that_changed_last_are_remembered(monkeypatch):
-    monkeypatch.setattr(outdated_hooks, "REMEMBERED", 2)
+def test_the_20000_hooks_that_changed_last_are_remembered():
     hooks = OutdatedHooks()
-    for change, key in enumerate((A, B, A, C), 1):
-        hooks.add([key], change)
-    assert len(hooks) == 2
+    others = [("account", str(n)) for n in range(19_998)]
+    for change, keys in enumerate(([A, B], others, [A], [C]), 1):
+        hooks.add(keys, change)
+    assert len(hooks) == 20_000
     assert [hooks.changed_since(key, 0) for key in (A, B, C)] == [True, False, True]
