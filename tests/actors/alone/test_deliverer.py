@@ -110,6 +110,15 @@ def test_no_message_waits_for_more_than_sixteen_requests_to_begin(deliveries):
     assert sorted(deliveries.sent) == sorted(each.id for each in many)
 
 
+def test_a_delivery_too_large_for_the_retry_queue_is_given_up(deliveries):
+    deliveries.outcome = Response(503)
+    deliveries.give("1/0", t5=evolve(delivery(), body=bytes(13 * 2**20)))
+    deliveries.world.pass_time(5)
+    assert deliveries.retries.take(Defer) == []
+    documents = [d for batch in deliveries.log.take(Attempts) for _database, d in batch.documents]
+    assert "refused: payload" in [document.get("reason") for document in documents]
+
+
 def test_a_share_that_arrives_twice_is_sent_and_settled_once(deliveries):
     deliveries.endpoints.answer = lambda *_request: (5.0, Response(200), True)
     deliveries.give("1/0", t5=delivery())

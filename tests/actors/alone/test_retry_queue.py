@@ -319,6 +319,17 @@ def test_a_response_from_before_a_change_of_the_hook_sends_nothing(retries):
     assert [list(items.values()) for _share, items in retries.due(1)] == [["d1"]]
 
 
+def test_a_new_hook_table_is_asked_at_once_what_the_old_one_did_not_answer(retries):
+    retries.table.silent = True
+    retries.defer(7, retries.message(after_s=1.0))
+    assert retries.due() == []
+    retries.table.silent = False
+    retries.table.restart()
+    peers = retries.deliverer, retries.table, retries.listener
+    retries.world.tell_peers(retries.actor, *peers)
+    assert [list(items.values()) for _share, items in retries.due(0.1)] == [["d1"]]
+
+
 @pytest.mark.parametrize(
     "why",
     ["a sleep", pytest.param("a lost connection", marks=pytest.mark.logs("broker_down"))],
