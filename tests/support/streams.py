@@ -14,10 +14,13 @@ from thespian.system.timing import currentTime
 from thespian.system.transport import TCPTransport, TransmitIntent
 from thespian.system.transport.IPBase import TCPv4ActorAddress
 
+from callboard.adapters.local.sealed_transport import Limits
 from callboard.adapters.local.stream_transport import StreamTransport
 from support.patience import patient
 
 TURN_S = 0.002
+KEY = bytes(range(32))
+LIMITS = Limits(max_frame_bytes=4_000_000, first_header_s=60.0, strangers=3)
 ELSEWHERE = ActorAddress(TCPv4ActorAddress("127.0.0.1", 9, external=True))
 
 

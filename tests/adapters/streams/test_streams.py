@@ -11,7 +11,6 @@ import threading
 import time
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -27,49 +26,24 @@ from thespian.system.transport import (
 )
 
 from callboard.adapters.local import sealed_transport, stream, stream_transport
-from callboard.adapters.local.sealed_transport import FrameTooLargeError, Limits, probe
+from callboard.adapters.local.sealed_transport import FrameTooLargeError, probe
 from performance.counting import c_calls
 from support.patience import patient
-from support.streams import ELSEWHERE, Client, made_ends, proof, readable, running, stranger, turn
+from support.streams import (
+    ELSEWHERE,
+    KEY,
+    LIMITS,
+    Client,
+    made_ends,
+    proof,
+    readable,
+    running,
+    turn,
+)
 
-KEY, OTHER_KEY = bytes(range(32)), bytes(32)
-LIMITS = Limits(max_frame_bytes=4_000_000, first_header_s=60.0, strangers=3)
+OTHER_KEY = bytes(32)
 SENT, FAILED, DEAD = SendStatus.Sent, SendStatus.Failed, SendStatus.DeadTarget
 UNPRIVILEGED = 65534
-
-
-@pytest.fixture(autouse=True)
-def sealed():
-    stream.forget_complaints()
-    sealed_transport.seal(KEY, limits=LIMITS)
-    yield
-    sealed_transport.unseal()
-
-
-@pytest.fixture
-def ends():
-    with made_ends() as ends:
-        yield ends
-
-
-@pytest.fixture
-def by_tcp(monkeypatch):
-    """As where there are no abstract Unix sockets."""
-    monkeypatch.setattr(stream_transport, "sys", SimpleNamespace(platform="other"))
-
-
-@pytest.fixture(params=["Unix", "TCP"])
-def ways(request, ends):
-    """`ends` by either kind of socket."""
-    if request.param == "TCP":
-        request.getfixturevalue("by_tcp")
-    return ends
-
-
-@pytest.fixture
-def strange():
-    with stranger() as strange:
-        yield strange
 
 
 @pytest.fixture
