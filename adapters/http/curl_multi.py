@@ -19,6 +19,7 @@ _EVENTS = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 _AT_ONCE = 32
+"""The most sockets that one `run` looks at: meanwhile its owner does nothing else."""
 _MOST_TIMES = 5
 
 

@@ -85,6 +85,15 @@ def turn(*ends, until, most=500):
     raise AssertionError([(end.messages[-3:], end.ended[-3:]) for end in ends])
 
 
+def connected(a, b):
+    """Two ends with a stream that each has used."""
+    a.send(b.address, "there")
+    turn(a, b, until=lambda: b.messages)
+    b.send(a.address, "back")
+    turn(a, b, until=lambda: a.messages and a.ended)
+    return a, b
+
+
 @contextmanager
 def made_ends():
     """ends(count=2) -> Ends, which are closed afterwards."""

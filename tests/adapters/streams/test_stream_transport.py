@@ -30,7 +30,7 @@ from callboard.adapters.local import sealed_transport, stream_transport
 from callboard.adapters.local.sealed_transport import FrameTooLargeError
 from performance.counting import c_calls
 from support.patience import patient
-from support.streams import ELSEWHERE, KEY, LIMITS, Client, readable, running, turn
+from support.streams import ELSEWHERE, KEY, LIMITS, Client, connected, readable, running, turn
 
 SENT, FAILED, DEAD = SendStatus.Sent, SendStatus.Failed, SendStatus.DeadTarget
 
@@ -39,14 +39,6 @@ SENT, FAILED, DEAD = SendStatus.Sent, SendStatus.Failed, SendStatus.DeadTarget
 def limited():
     """limited(**limits): those of the ends made after it."""
     return lambda **limits: sealed_transport.seal(KEY, limits=evolve(LIMITS, **limits))
-
-
-def connected(a, b):
-    a.send(b.address, "there")
-    turn(a, b, until=lambda: b.messages)
-    b.send(a.address, "back")
-    turn(a, b, until=lambda: a.messages and a.ended)
-    return a, b
 
 
 def of_size(size):

@@ -34,6 +34,7 @@ from support.streams import (
     KEY,
     LIMITS,
     Client,
+    connected,
     made_ends,
     proof,
     readable,
@@ -50,15 +51,6 @@ UNPRIVILEGED = 65534
 def logged():
     with structlog.testing.capture_logs() as logged:
         yield logged
-
-
-def connected(a, b):
-    """Two ends with a stream that each has used."""
-    a.send(b.address, "there")
-    turn(a, b, until=lambda: b.messages)
-    b.send(a.address, "back")
-    turn(a, b, until=lambda: a.messages and a.ended)
-    return a, b
 
 
 # Order, sizes, one stream
@@ -386,31 +378,36 @@ def test_a_stream_on_the_number_of_a_watched_descriptor_is_read(ends):
     os.close(write)
 
 
-def test_watches_and_messages_take_turns(ends):
+@pytest.fixture
+def watching(ends):
+    """watching(count): an end with a watched descriptor that is ready, and messages for it."""
     a, b = connected(*ends())
     read, write = os.pipe()
     os.write(write, b"x")
     a.transport.set_watch([read])
-    b.send(a.address, *range(3))
-    b.run()
-    a.received.clear()
+
+    def watching(count):
+        b.send(a.address, *range(count))
+        b.run()
+        a.received.clear()
+        return a
+
+    yield watching
+    for descriptor in (read, write):
+        os.close(descriptor)
+
+
+def test_watches_and_messages_take_turns(watching):
+    a = watching(3)
     a.handle = lambda envelope: a.received.append(("", envelope.message)) or slow()
     turn(a, until=lambda: 2 in a.messages, most=10)
     numbers = [message for message in a.messages if isinstance(message, int)]
     assert numbers == [0, 1, 2]
     assert any(isinstance(message, WatchMessage) for message in a.messages)
-    for descriptor in (read, write):
-        os.close(descriptor)
 
 
-def test_the_time_of_a_watch_is_not_that_of_messages(ends):
-    a, b = connected(*ends())
-    read, write = os.pipe()
-    os.write(write, b"x")
-    a.transport.set_watch([read])
-    b.send(a.address, *range(5))
-    b.run()
-    a.received.clear()
+def test_the_time_of_a_watch_is_not_that_of_messages(watching):
+    a = watching(5)
 
     def handle(envelope):
         a.received.append(("", envelope.message))
@@ -420,8 +417,6 @@ def test_the_time_of_a_watch_is_not_that_of_messages(ends):
     a.run(patient(5))
     first = next(n for n, message in enumerate(a.messages) if message == 0)
     assert a.messages[first : first + 5] == list(range(5))
-    for descriptor in (read, write):
-        os.close(descriptor)
 
 
 def slow():
