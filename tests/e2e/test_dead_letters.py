@@ -189,6 +189,8 @@ def test_letters_wait_on_disk_while_the_store_is_away(
     system.wait_hooks()
     system.publish([call_event(0)])
     dead(system, 1)
+    # The event about it comes by the broker, and its module reads the store.
+    system.wait(lambda: system.node("responders/callboard").stats.get("events") == 1)
     couchdb_server.stop()
     try:
         system.publish(call_event(number) for number in range(1, 20))

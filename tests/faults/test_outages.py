@@ -148,6 +148,8 @@ def test_while_the_store_is_away_events_wait_or_go_on_and_failures_are_kept(
     hook_known(system)
     system.publish(calls(0))
     system.wait(lambda: system.node("deliveries/attempt_log").stats.get("written") == 1)
+    # The event about it comes by the broker, and its module reads the store.
+    system.wait(lambda: system.node("responders/callboard").stats.get("events") == 1)
     couchdb_server.stop()
     try:
         system.publish(calls(*range(1, 20)))
