@@ -57,11 +57,12 @@ class EventGuard:
         try:
             result = match(raw)
         except BaseException:
-            self._suspects.unmark(one)
-            self._suspects.mark()
+            self._suspects.clear(one)
             raise
-        self._suspects.unmark(one if ends(result) else b"")
-        self._suspects.mark()
+        finally:
+            self._suspects.mark()
+        if ends(result):
+            self._suspects.clear(one)
         return result
 
     def make(self, event: EventKey, make: Callable[[], T]) -> T:

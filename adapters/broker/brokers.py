@@ -37,10 +37,10 @@ def connect(
     `BrokerError` for any other URL.
     """
     scheme, separator, _rest = url.partition("://")
-    match scheme.lower() if separator else "":
-        case "memory":
+    match (scheme + separator).lower():
+        case "memory://":
             return EmbeddedConnection(data_dir, topology)
-        case "amqp" | "amqps":
+        case "amqp://" | "amqps://":
             try:
                 return AmqpConnection(
                     url,

@@ -77,7 +77,6 @@ class CurlRequest:
         self._body_size = 0
         self.address: Candidate | None = None
         self.call: Any = None
-        self._connects = self._afresh = self._without_body = False
         self.easy = pycurl.Curl()
         self.easy.request = self
         self._set(
@@ -148,9 +147,7 @@ class CurlRequest:
         setopt(pycurl.TIMEOUT_MS, _ms(left_s))
         if connect_s is not None:
             setopt(pycurl.CONNECTTIMEOUT_MS, _ms(connect_s))
-        if afresh != self._afresh:
-            self._afresh = afresh
-            setopt(pycurl.FRESH_CONNECT, int(afresh))
+        setopt(pycurl.FRESH_CONNECT, int(afresh))
 
     def rest(self) -> None:
         """Release the content, until `prepare`."""

@@ -89,17 +89,16 @@ class Suspects:
             self._mark(_NONE)
             self._died(digests())
             raise
-        self.unmark(one)
+        self.unmark()
+        self.clear(one)
 
     def mark(self, one: bytes = b"") -> None:
         """Begin to handle the message with this digest, or some messages."""
         self._mark(_ONE if one else _SOME, one)
 
-    def unmark(self, one: bytes = b"") -> None:
-        """The process has survived it; the message is suspected no longer."""
+    def unmark(self) -> None:
+        """The process has survived it."""
         self._mark(_NONE)
-        if one:
-            self.clear(one)
 
     def ended_by(self, one: bytes) -> None:
         """Handling the message with this digest is about to end the process."""

@@ -347,7 +347,6 @@ class _Connection(asyncio.Protocol):
                 return
             head = _parse_head(self._buffer[:head_end].decode("latin-1"))
         except _BadRequestError as error:
-            self._busy = True
             self._respond(Answer(error.status), with_body=False, keep_alive=False)
             return
         end = head_end + 4 + head.body_bytes

@@ -80,12 +80,9 @@ class DryRunStore:
         """See `DocumentStore`."""
         return self._store(database).view(database, view, **query)
 
-    def documents(
-        self, database: str, *, start: str = "", end: str = "\uffff", page_size: int = 1000
-    ) -> Iterator[Document]:
+    def documents(self, database: str, **query: Any) -> Iterator[Document]:
         """See `DocumentStore`."""
-        store = self._store(database)
-        return store.documents(database, start=start, end=end, page_size=page_size)
+        return self._store(database).documents(database, **query)
 
     def changes(self, database: str, since: str | None, limit: int = 1000) -> Changes:
         """See `DocumentStore`."""

@@ -24,9 +24,13 @@ class Killed(Suspects):
         if not self.dead:
             super().mark(one)
 
-    def unmark(self, one=b""):
+    def unmark(self):
         if not self.dead:
-            super().unmark(one)
+            super().unmark()
+
+    def clear(self, digest):
+        if not self.dead:
+            super().clear(digest)
 
 
 def event(number):

@@ -56,6 +56,21 @@ def test_only_views_of_records_are_made(stores):
     assert (shared.calls, records.calls) == ([], ["ensure_database", "ensure_views"])
 
 
+def test_shared_documents_and_changes_are_read_as_in_the_store_itself(stores):
+    shared, records = stores
+    shared.ensure_database("webhooks")
+    store = DryRunStore(shared, records)
+    since = store.changes("webhooks", None).upto
+    shared.save_many("webhooks", [{"_id": f"{number:04}"} for number in range(1001)])
+    found = store.documents("webhooks", start="0003", end="0005", page_size=1)
+    assert [document["_id"] for document in found] == ["0003", "0004", "0005"]
+    assert len(list(store.documents("webhooks"))) == 1001
+    first = store.changes("webhooks", since)
+    assert (len(first.documents), first.complete) == (1000, False)
+    (last,) = store.changes("webhooks", first.upto, limit=2).documents
+    assert last.id == "1000"
+
+
 def test_closing_closes_both(stores):
     before = open_descriptors()
     store = DryRunStore(*stores)

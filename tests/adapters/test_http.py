@@ -514,6 +514,27 @@ def test_a_long_body_is_cut_and_its_connection_not_used_again(make, receiver):
     assert [request.connection for request in receiver.requests] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", CHUNKED + b"fa0\r\n"],
+    ids=["length", "chunk"],
+)
+def test_a_body_that_is_long_enough_is_not_waited_for(make, begin):
+    """A single byte beyond the limit ends it, though the connection stays open."""
+    transport = make(request_timeout_s=30, max_response_bytes=1000)
+    over, in_time = threading.Event(), []
+
+    def reply(connection):
+        connection.sendall(begin + 1001 * b"x")
+        in_time.append(over.wait(patient(5)))
+
+    with replying(reply) as port:
+        outcome = post(transport, f"http://127.0.0.1:{port}/")
+        assert (outcome.body, outcome.cut) == (1000 * b"x", True)
+        over.set()
+    assert in_time == [True]
+
+
 def test_a_body_of_tiny_chunks_is_read(transport, receiver):
     receiver.answer("/", Raw(CHUNKED + b"1\r\nx\r\n" * 65_536 + b"0\r\n\r\n"))
     assert len(post(transport, receiver.url).body) == 65_536

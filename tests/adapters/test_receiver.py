@@ -170,6 +170,15 @@ def test_requests_sent_at_once_are_answered_in_order(receiver, connect):
     assert answers.index(b" 200 OK") < answers.index(b" 404 Not Found")
 
 
+def test_a_request_that_comes_before_the_answer_to_the_last_one_waits_for_it(receiver, connect):
+    connection = connect()
+    connection.sendall(b"GET /slow/50 HTTP/1.1\r\n\r\n")
+    receiver.wait_for(1)
+    connection.sendall(b"GET /status/404 HTTP/1.1\r\nConnection: close\r\n\r\n")
+    answers = read_all(connection)
+    assert answers.index(b" 200 OK") < answers.index(b" 404 Not Found")
+
+
 def test_an_old_client_is_answered_and_left(connect):
     connection = connect()
     connection.sendall(b"GET /ok HTTP/1.0\r\n\r\n")

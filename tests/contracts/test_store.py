@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callboard.adapters.store.protocol import (
+    Changes,
     Conflict,
     DatabaseMissing,
     Saved,
@@ -486,7 +487,7 @@ class TestChanges:
             ("c", True),
         ]
         assert found.documents[1].rev == last
-        assert people.changes("people", found.upto).documents == ()
+        assert people.changes("people", found.upto) == Changes((), found.upto, complete=True)
 
     def test_those_of_other_databases_and_design_documents_are_none(self, people):
         since = people.changes("people", None).upto
@@ -498,14 +499,14 @@ class TestChanges:
 
     def test_more_than_the_limit_are_not_complete(self, people):
         since = people.changes("people", None).upto
-        people.save_many("people", [{"_id": f"d{number}"} for number in range(3)])
-        first = people.changes("people", since, limit=2)
+        people.save_many("people", [{"_id": f"d{number}"} for number in range(4)])
+        first = people.changes("people", since, limit=3)
         assert not first.complete
         others = people.changes("people", first.upto)
         assert others.complete
         found = [change.id for change in (*first.documents, *others.documents)]
-        assert sorted(found) == ["d0", "d1", "d2"]
-        assert people.changes("people", since, limit=4).complete
+        assert sorted(found) == ["d0", "d1", "d2", "d3"]
+        assert people.changes("people", since, limit=5).complete
 
     def test_a_position_beyond_the_last_one_is_not_of_this_database(self, people):
         """The database was deleted and created again, or restored."""

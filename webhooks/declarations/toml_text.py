@@ -1,12 +1,14 @@
 """Declarations as the text of a TOML file, the same for the same content."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from callboard.webhooks.hooks.quotas import SECTION
 
 HEAD = "# Hooks as `callboard export` wrote them; `callboard apply` makes them so.\n"
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def toml_text(
@@ -38,8 +40,7 @@ def _value(value: Any) -> str:
 
 
 def _key(key: str) -> str:
-    bare = key.isascii() and key.replace("_", "a").replace("-", "a").isalnum()
-    return key if bare else _string(key)
+    return key if _BARE_KEY.fullmatch(key) else _string(key)
 
 
 def _string(text: str) -> str:
