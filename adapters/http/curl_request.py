@@ -94,10 +94,7 @@ class CurlRequest:
             PREREQFUNCTION=self._goes_out,
         )
         if proxy is not None:
-            self._set(
-                NOPROXY="",
-                HEADEROPT=pycurl.HEADER_SEPARATE,
-            )
+            self._set(NOPROXY="")
             if proxy.credentials is not None:
                 self._set(PROXYUSERPWD=proxy.credentials, PROXYAUTH=pycurl.HTTPAUTH_BASIC)
 

@@ -13,6 +13,7 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.curl import CurlTransport
 from callboard.adapters.http.curl_multi import CurlMulti
 from callboard.adapters.receiver.server import Answer
+from callboard.webhooks.retries.outcome import Response
 from support.descriptors import freed_by
 from support.http import LOOPBACK, answer
 from support.patience import patient
@@ -116,7 +117,7 @@ class Key:
 
 
 def test_a_request_at_rest_keeps_nothing_of_the_last_one(receiver):
-    """A large body is freed, and the next request has the method that it is given."""
+    """Large bodies and responses are freed; the next request has the method that it is given."""
     transport = CurlTransport(9, 9, guard=AddressGuard(LOOPBACK))
 
     def send(method, body):
@@ -124,7 +125,10 @@ def test_a_request_at_rest_keeps_nothing_of_the_last_one(receiver):
         transport.begin(key, method, receiver.url, (), body)
         while not (ended := list(transport.ended())):
             assert select.select([transport], (), (), patient(5))[0]
-        assert ended[0][1].status == 200
+        response = ended[0][1]
+        assert response.status == 200
+        alone = Response(200)
+        assert sys.getrefcount(response.headers) == sys.getrefcount(alone.headers)
         return weakref.ref(key)
 
     body = 20_000 * b"x"

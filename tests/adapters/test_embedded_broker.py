@@ -523,6 +523,16 @@ def test_it_looks_again_when_a_delayed_message_is_due(drive):
     assert driver.bodies == []
 
 
+def test_a_look_that_finds_nothing_to_do_needs_no_lock(drive, tmp_path):
+    """Also while a message waits that is due within the next second."""
+    delays = (DelayQueue("wait", 900, "events"),)
+    driver = drive(Topology(queue=Queue("events"), delays=delays), busy_s=0.0).up()
+    driver.publish("wait", b"1")
+    with closing(sqlite3.connect(tmp_path / "broker.sqlite3", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert list(driver.connection.poll()) == []
+
+
 def test_a_further_queue_that_another_takes_is_lost_with_the_connection(drive):
     first = drive(backoff=Backoff(600, 600)).up()
     first.connection.declare(Queue("more"))

@@ -257,7 +257,9 @@ def through(proxy, user=""):
     return f"http://{user}127.0.0.1:{proxy.port}"
 
 
-def test_http_is_asked_of_the_proxy(make):
+def test_http_is_asked_of_the_proxy(make, monkeypatch):
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "*")
     with forward_proxy() as proxy:
         hooks = make(
             guard=AddressGuard(resolve=resolves_to(["1.1.1.1"])), proxy=through(proxy, "me:p%40ss@")

@@ -243,6 +243,15 @@ def test_chunks_may_have_64_kib_beside_their_data(before, unit, after, in_all):
         ChunkedBody(100).feed(before + unit * (room + 1) + after)
 
 
+def test_a_chunk_has_less_than_8_exbibytes():
+    """As libcurl has it: the length is a number of 63 bits."""
+    body = ChunkedBody(100)
+    assert not body.feed(b"7fffffffffffffff\r\nx")
+    assert bytes(body.body) == b"x"
+    with pytest.raises(BadResponseError, match="a chunk of 9223372036854775808 bytes"):
+        ChunkedBody(100).feed(b"8000000000000000\r\n")
+
+
 def test_what_follows_chunks_is_seen_and_a_longer_body_is_cut():
     whole = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
     body = ChunkedBody(13)
