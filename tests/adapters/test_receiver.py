@@ -91,7 +91,7 @@ def test_the_path_says_the_status(client, path, status):
         ("/slow/1500", Answer(200, delay_s=1.5)),
         ("/slow/long", Answer(200)),
         ("/hang/x", Hang()),
-        ("/drip", Drip(byte=b".")),
+        ("/drip", Drip(byte=b".", pause_s=0.05)),
         ("/close", Close()),
         ("/else", Answer(200)),
     ],

@@ -63,6 +63,7 @@ def test_one_thing_is_changed_at_a_time(changed, source, expected):
         "def f(x: 'a') -> 'b':\n    pass",
         "assert x == 1",
         "if TYPE_CHECKING:\n    x = 1",
+        "class C(Protocol):\n    def f(self, x=1):\n        ...",
         "__all__ = ['a']",
         "E = TypeVar('E', bound='Tagged')",
         "x = f'{a}b'",
