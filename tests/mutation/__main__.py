@@ -202,11 +202,13 @@ def _trial(change: Change, reach: Reach) -> trials.Trial:
     own, *others = _places(change, reach)
     near = reach.tests(*own)
     tests = near.union(*(reach.tests(*place) for place in others))
-    # Tests are named after a file, or a folder, or both: test_access.py is about web/access/, and
-    # test_hook_listener.py about actors/hooks/listener.py.
+    # Tests are named after a file, or a folder, or both: test_access.py is about web/access/,
+    # test_hook_listener.py about actors/hooks/listener.py, test_embedded_store.py about
+    # adapters/store/embedded.py, and test_embedded_broker.py about adapters/broker/embedded/.
     path = Path(change.path)
-    stem, parent = path.stem, path.parent.name
-    about_it = (stem, f"{stem}_alone", parent, f"{parent.removesuffix('s')}_{stem}")
+    stem, parent, above = path.stem, path.parent.name, path.parent.parent.name
+    joined = (f"{parent.removesuffix('s')}_{stem}", f"{stem}_{parent}", f"{parent}_{above}")
+    about_it = (stem, f"{stem}_alone", parent, *joined)
     names = {f"/test_{name}.py" for name in about_it}
     named = {id for id in tests if id.partition("::")[0].endswith(tuple(names))}
     rank = {id: (id not in named, reach.breadth[id], id) for id in tests}

@@ -174,7 +174,10 @@ def _left_alone(statement: ast.stmt) -> bool:
     match statement:
         case ast.Assert() | ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.ClassDef(bases=[ast.Name(id="Protocol")]):
+        case (
+            ast.If(test=ast.Name(id="TYPE_CHECKING"))
+            | ast.ClassDef(bases=[ast.Name(id="Protocol")])
+        ):
             return True
         case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar" | "ParamSpec"))):
             return True
