@@ -80,8 +80,7 @@ class _ByName(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """See HTTPAdapter."""
-        options |= {"server_hostname": self._name, "assert_hostname": self._name}
-        super().init_poolmanager(*arguments, **options)
+        super().init_poolmanager(*arguments, server_hostname=self._name, **options)
 
 
 def _get(session: requests.Session, url: str, timeout_s: float) -> requests.Response:

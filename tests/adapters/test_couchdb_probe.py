@@ -7,12 +7,14 @@ from email.utils import formatdate
 from types import SimpleNamespace
 
 import pytest
+import trustme
 import urllib3
 
-from callboard.adapters.receiver.server import Answer, Hang
+from callboard.adapters.receiver.server import Answer, Hang, Receiver
 from callboard.adapters.store import couchdb_probe
 from callboard.adapters.store.couchdb_probe import ProbeFailed, look
 from services import free_port
+from support.http import server_context
 
 
 def answer(receiver, path, value, **headers):
@@ -74,6 +76,19 @@ def test_only_where_nothing_is_verified_no_warning_says_so(verify, silent):
             look(f"https://127.0.0.1:{free_port()}/?verify={verify}", 5)
         ignored = [kind for action, _text, kind, *_place in warnings.filters if action == "ignore"]
     assert (urllib3.exceptions.InsecureRequestWarning in ignored) is silent
+
+
+def test_the_certificate_may_have_a_name_of_its_own(tmp_path):
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with Receiver(tls=server_context(authority, "couch.internal")) as receiver:
+        answer(receiver, "/", {"couchdb": "Welcome"})
+        answer(receiver, "/_session", {"userCtx": {"name": "u"}})
+        url = f"{receiver.url}/?cacertfile={tmp_path / 'ca.pem'}"
+        assert look(f"{url}&server_name_indication=couch.internal", 5).user == "u"
+        for name in ("", "&server_name_indication=couch"):
+            with pytest.raises(ProbeFailed, match="is for another name"):
+                look(url + name, 5)
 
 
 def test_half_a_second_is_the_mean_error_of_a_date(receiver, monkeypatch):
