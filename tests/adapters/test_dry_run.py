@@ -5,7 +5,7 @@ import pytest
 from callboard.adapters.store.dry_run import DryRunStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.protocol import StoreError
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, opening
 from support.stores import Meddled
 
 MONTH = "account/aa/aa/a-202611"
@@ -72,10 +72,10 @@ def test_shared_documents_and_changes_are_read_as_in_the_store_itself(stores):
 
 
 def test_closing_closes_both(stores):
-    before = open_descriptors()
     store = DryRunStore(*stores)
     for database in ("webhooks", MONTH):
-        assert not store.database_exists(database)
-    assert open_descriptors() > before
+        with opening() as opened:
+            assert not store.database_exists(database)
+        assert opened
     store.close()
-    assert open_descriptors() == before
+    assert opened.isdisjoint(open_descriptors())

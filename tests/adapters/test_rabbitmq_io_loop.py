@@ -7,7 +7,7 @@ import pytest
 
 from callboard.adapters.broker.rabbitmq.io_loop import PollableLoop
 from performance.counting import c_calls
-from support.descriptors import freed_by, open_descriptors
+from support.descriptors import freed_by, open_descriptors, opening
 from support.patience import patient
 
 
@@ -134,11 +134,11 @@ def test_timers_give_no_time_away(loop):
 
 
 def test_closed_it_leaves_no_descriptor_open():
-    before = open_descriptors()
-    loop = PollableLoop()
-    assert len(open_descriptors() - before) == 3
+    with opening() as opened:
+        loop = PollableLoop()
+    assert len(opened) == 3
     loop.close()
-    assert open_descriptors() == before
+    assert opened.isdisjoint(open_descriptors())
 
 
 def test_a_thread_that_is_late_writes_into_nobody_elses_descriptor():

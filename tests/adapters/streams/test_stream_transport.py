@@ -29,6 +29,7 @@ from thespian.system.transport import (
 from callboard.adapters.local import sealed_transport, stream_transport
 from callboard.adapters.local.sealed_transport import FrameTooLargeError
 from performance.counting import c_calls
+from support.descriptors import opening
 from support.patience import patient
 from support.streams import ELSEWHERE, KEY, LIMITS, Client, connected, readable, running, turn
 
@@ -92,7 +93,8 @@ def test_where_another_process_has_the_name_peers_connect_by_tcp(ends, monkeypat
 
 
 def test_a_closed_transport_has_closed_all_that_it_opened(ways):
-    a, b = connected(*ways())
+    with opening():
+        a, b = connected(*ways())
     opened = [*sockets(a), *a.transport._listening.values()]
     a.transport.close()
     assert [each.fileno() for each in opened] == [-1] * len(opened)
@@ -822,11 +824,8 @@ def test_watches_are_registered_once(ends):
 
 
 def test_a_listener_that_others_closed_is_an_error(ends):
-    lower = [os.dup(0) for _number in range(20)]
-    (a,) = ends(1)
-    # Other threads of the tests open the lowest free numbers, and so not this one.
-    for descriptor in lower:
-        os.close(descriptor)
+    with opening():
+        (a,) = ends(1)
     a.transport.socket.close()
     with pytest.raises(RuntimeError, match="the socket that listens is closed"):
         a.run()
