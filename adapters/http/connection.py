@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from attrs import define, field
 from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Retry
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util import make_headers, parse_url
 
@@ -315,7 +315,7 @@ class GuardedAdapter(HTTPAdapter):
         self._tls = tls
         self._proxy = proxy
         self._key = lru_cache(maxsize=4096)(self._new_key)
-        super().__init__(endpoints, connections_per_endpoint, max_retries=Retry(False))
+        super().__init__(endpoints, connections_per_endpoint)
 
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **pool_kwargs: Any

@@ -74,8 +74,6 @@ class CurlMulti:
                 ready |= pycurl.CSELECT_IN
             if events & select.EPOLLOUT:
                 ready |= pycurl.CSELECT_OUT
-            if events & (select.EPOLLERR | select.EPOLLHUP):
-                ready |= pycurl.CSELECT_ERR
             self._multi.socket_action(descriptor, ready)
         self._catch_up()
 

@@ -433,6 +433,8 @@ def test_views_that_one_may_not_write_are_named_if_they_are_missing(answering):
     ("call", "error"),
     [
         (lambda s: s.save("db", {"_id": "x", "n": float("nan")}), StoreError),
+        (lambda s: s.save("db", {"_id": "x", "n": "\ud800"}), StoreError),
+        (lambda s: s.save("db", {"_id": "x", "n": object()}), StoreError),
         (lambda s: list(s.view("db", "d/v", key=object())), TypeError),
         (lambda s: list(s.view("db", "d/v", limit=0)), None),
     ],
@@ -443,8 +445,9 @@ def test_what_is_no_json_is_not_sent_and_what_asks_for_nothing_neither(answering
     if error is None:
         assert call(store) == []
     else:
-        with pytest.raises(error):
+        with pytest.raises(error) as caught:
             call(store)
+        assert caught.type is error  # and not StoreUnavailable, as if another try could help
     assert server.requests == []
 
 

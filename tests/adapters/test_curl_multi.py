@@ -13,7 +13,7 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.curl import CurlTransport
 from callboard.adapters.http.curl_multi import CurlMulti
 from callboard.adapters.receiver.server import Answer
-from callboard.webhooks.retries.outcome import Response
+from callboard.webhooks.retries.outcome import ClientError, Response
 from support.descriptors import freed_by
 from support.http import LOOPBACK, answer
 from support.patience import patient
@@ -97,6 +97,10 @@ def test_a_request_that_ends_at_once_is_announced_and_one_that_waits_is_not():
         ("first", "refused: scheme"), ("second", "refused: scheme"),
     ]  # fmt: skip
     assert not select.select([transport], (), (), 0)[0]
+    unsigned = ClientError("refused: signature")
+    transport.refuse("third", unsigned)
+    assert select.select([transport], (), (), 0)[0]
+    assert list(transport.ended()) == [("third", unsigned)]
     transport.close()
     go.set()
 

@@ -33,7 +33,7 @@ from callboard.adapters.broker.protocol import (
     Unconfirmed,
 )
 from services.driver import Driver
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, opening
 
 EVENTS = Topology(queue=Queue("events"))
 PRIVATE = Topology(queue=Queue("private", durable=False, exclusive=True))
@@ -396,6 +396,20 @@ def test_what_is_asked_for_is_done_by_a_poll_at_once(tmp_path):
             assert not waits()
 
 
+def test_a_poll_gives_a_thousand_messages_and_asks_for_another_only_if_there_may_be_more(drive):
+    driver = drive(Topology(queue=Queue("events"), prefetch=0)).up()
+    publisher = drive(Topology()).up()
+    driver.step(0)
+    for number in range(1001):
+        publisher.connection.publish(OutgoingMessage("", "events", b"%d" % number))
+    publisher.step(0)
+    for count in (1000, 1001):
+        assert select.select([driver.connection], (), (), 0)[0]
+        driver.events += driver.connection.poll()
+        assert len(driver.messages) == count
+    assert not select.select([driver.connection], (), (), 0)[0]
+
+
 def test_a_message_that_is_refused_or_delayed_holds_up_no_other(drive):
     delays = (DelayQueue("wait", 60_000, "events"),)
     driver = drive(Topology(queue=Queue("events"), delays=delays)).up()
@@ -422,10 +436,10 @@ def test_what_a_connection_did_not_hand_out_before_its_end_is_new_to_the_next(dr
 
 def test_looking_for_the_living_leaves_no_descriptor_open(tmp_path):
     (tmp_path / "killed.life").touch()
-    before = open_descriptors()
-    assert not is_alive(tmp_path, "killed")
-    assert not is_alive(tmp_path, "unknown")
-    assert open_descriptors() == before
+    with opening() as opened:
+        assert not is_alive(tmp_path, "killed")
+        assert not is_alive(tmp_path, "unknown")
+    assert not opened
 
 
 def test_who_takes_a_queue_over_learns_whose_it_was(tmp_path):
@@ -457,11 +471,11 @@ def test_a_lost_ring_costs_no_message(drive):
 
 
 def test_a_closed_connection_leaves_no_descriptor_open(tmp_path):
-    before = open_descriptors()
-    driver = Driver(EmbeddedConnection(tmp_path, EVENTS)).up()
-    assert open_descriptors() > before
+    with opening() as opened:
+        driver = Driver(EmbeddedConnection(tmp_path, EVENTS)).up()
+    assert opened
     driver.connection.close()
-    assert open_descriptors() <= before
+    assert opened.isdisjoint(open_descriptors())
 
 
 def test_acknowledgements_of_a_file_that_is_gone_are_void(drive, tmp_path):
@@ -550,6 +564,6 @@ def test_an_attempt_that_fails_leaves_no_descriptor_open(drive, tmp_path):
     unlike = Topology(exchanges=(Exchange("x", FANOUT),))
     driver = drive(unlike, backoff=Backoff(0.001, 0.001))
     driver.down()
-    before = open_descriptors()
-    driver.until(lambda: len(driver.of(ConnectionDown)) > 3)
-    assert open_descriptors() <= before
+    with opening() as opened:
+        driver.until(lambda: len(driver.of(ConnectionDown)) > 3)
+    assert not opened

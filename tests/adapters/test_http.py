@@ -46,6 +46,7 @@ from callboard.adapters.http.resolver import THREADS
 from callboard.adapters.http.threaded import RequestsTransport
 from callboard.adapters.receiver.server import Answer, Close, Drip, Raw
 from callboard.webhooks.retries.outcome import ClientError, Response
+from services import free_port
 from support.fuzz import examples
 from support.http import LOOPBACK, answer, resolves_to, server_context
 from support.patience import patient
@@ -140,11 +141,6 @@ def replying(reply):
 
 def reset_at_close(connection):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def free_port():
-    with listening() as listener:
-        return listener.getsockname()[1]
 
 
 def post(transport, url, body=b"x"):
@@ -547,6 +543,7 @@ def test_a_body_of_tiny_chunks_is_read(transport, receiver):
         b"HTTP/1.1 abc\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nx\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         CHUNKED + b"-5\r\nhello",
@@ -828,6 +825,14 @@ def test_a_connection_that_turns_out_stale_costs_nothing(transport, receiver):
     assert receiver.requests[2].body == b"again"
 
 
+def test_after_a_repeat_a_redirect_may_take_a_kept_connection(transport, receiver):
+    moved = Answer(307, headers={"Location": "/there"})
+    receiver.answer("/", in_turn(Answer(), Close(), moved, Answer(202)))
+    assert post(transport, receiver.url).status == 200
+    assert post(transport, receiver.url).status == 202
+    assert [request.connection for request in receiver.requests] == [1, 1, 2, 2]
+
+
 def test_a_repeat_does_not_take_another_kept_connection(receiver, ca_bundle):
     adapter = GuardedAdapter(tls_context(ca_bundle), endpoints=1, connections_per_endpoint=1)
     request = Request("GET", receiver.url).prepare()
@@ -949,6 +954,7 @@ def test_a_request_is_repeated_once_however_many_kept_connections_are_stale(make
     receiver.answer("/", Close())
     assert kind(post(transport, receiver.url)) == "socket_closed_remotely"
     assert receiver.count == 6
+    assert receiver.requests[5].connection == 5
 
 
 def test_a_request_whose_answer_began_is_not_repeated(transport, receiver):

@@ -146,7 +146,6 @@ class EmbeddedConnection:
         self._declaring: dict[str, Queue] = {}
         self._starting: dict[str, int] = {}  # prefetches of queues to consume
         self._removing: list[str] = []
-        self._consuming = False
         self._presence: Presence | None = None
         self._db: sqlite3.Connection | None = None  # None: down
         self._number: int | None = None  # of the open file
