@@ -28,9 +28,9 @@ class TlsProfile:
     """
 
     context: ssl.SSLContext
-    pem: bytes | None = field(default=None, repr=False)
-    ca: bytes | None = field(default=None, repr=False)
-    verify: bool = True
+    pem: bytes | None = field(repr=False)
+    ca: bytes | None = field(repr=False)
+    verify: bool
 
 
 class ClientCertificates:

@@ -324,10 +324,12 @@ def test_sort_keys_are_those_that_files_of_earlier_releases_hold(value, key):
     assert sort_key(value) == key
 
 
-@pytest.mark.parametrize(("synced", "synchronous"), [(True, 2), (False, 1)])
-def test_a_file_is_written_ahead_and_synced_where_that_is_wanted(tmp_path, synced, synchronous):
+@pytest.mark.parametrize(
+    ("options", "synchronous"), [({"synced": True}, 2), ({"synced": False}, 1), ({}, 1)]
+)
+def test_a_file_is_written_ahead_and_synced_where_that_is_wanted(tmp_path, options, synchronous):
     """https://www.sqlite.org/pragma.html: 1 is NORMAL, 2 is FULL."""
-    file = SqliteFile(tmp_path / "f", "CREATE TABLE t (a)", 1.0, synced=synced)
+    file = SqliteFile(tmp_path / "f", "CREATE TABLE t (a)", 1.0, **options)
     with file.reading() as connection:
         found = [
             connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -825,7 +825,8 @@ def test_a_connection_that_turns_out_stale_costs_nothing(transport, receiver):
     assert receiver.requests[2].body == b"again"
 
 
-def test_after_a_repeat_a_redirect_may_take_a_kept_connection(transport, receiver):
+def test_after_a_repeat_a_redirect_may_take_a_kept_connection(make, receiver):
+    transport = make(follow_redirects=1)
     moved = Answer(307, headers={"Location": "/there"})
     receiver.answer("/", in_turn(Answer(), Close(), moved, Answer(202)))
     assert post(transport, receiver.url).status == 200

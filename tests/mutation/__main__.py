@@ -174,7 +174,7 @@ def _places(change: Change, reach: Reach) -> list[tuple[str, range]]:
     if not _is_at_import(change, reach):
         return [(change.path, change.lines)]
     own = change.path, change.lines if change.scope.function else change.scope.lines
-    if change.scope.header:
+    if change.scope.header and reach.at_import.get(change.path, frozenset()).isdisjoint(own[1]):
         return [own]
     users = {user for path in (change.path, *_exporters(change.path)) for user in importers()[path]}
     ordered = sorted(users, key=lambda user: (not user.startswith("tests/"), user))
