@@ -39,7 +39,8 @@ def test_a_store_that_does_not_answer_is_asked_again(tmp_path):
 class Failing:
     """A store whose requests fail for a reason without a text."""
 
-    def get(self, *_place):
+    def get(self, *place):
+        assert place == ("system_config", "webhooks")  # to which each node has rights
         raise StoreError
 
     def close(self):

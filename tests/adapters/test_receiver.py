@@ -199,6 +199,7 @@ def test_head_and_no_content_have_no_body(receiver, client):
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
+        (b"\r\n\r\n", 400),
         (b"GET\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nName : x\r\n\r\n", 400),
