@@ -30,6 +30,7 @@ def test_queues_and_states_outlive_the_process(tmp_path):
     assert again.ordered_queues == {("a", "h")}
     assert again.restored(FRESH) == LATER
     assert (tmp_path / "data" / "ordered").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
     again.forget(["d", "unknown"])
     again.close()
     assert opened(tmp_path / "data" / "ordered").restored(FRESH) == FRESH

@@ -65,6 +65,12 @@ def test_a_death_is_counted_once_however_often_the_file_is_opened(tmp_path, cloc
         suspects.close()
 
 
+def test_the_file_is_for_its_owner_only(opened, tmp_path):
+    opened().close()
+    assert (tmp_path / "suspects").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "suspects" / "bridge").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_closed_file_leaves_no_descriptor_open(opened):
     with opening() as numbers:
         suspects = opened()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+from attrs import evolve
 
 from callboard.adapters.repositories.directory import StoreDirectory
 from callboard.adapters.repositories.system_config import set_system_setting
@@ -268,6 +269,15 @@ class TestMasterAccount:
             "accounts", {"_id": B, "pvt_type": "account", "pvt_created": 1, "pvt_deleted": True}
         )
         assert directory.master_account_id() == A
+
+    def test_an_account_that_is_deleted_after_its_row_was_read_is_none(self, store):
+        class Going(Meddled):
+            def view(self, *arguments, **options):
+                for row in store.view(*arguments, **options):
+                    yield evolve(row, document=None) if row.id == B else row
+
+        with_accounts(store, **{A: 2, B: 1})
+        assert StoreDirectory(Going(store), "apps@one", "west").master_account_id() == A
 
     def test_is_not_there_yet(self, store, directory):
         assert directory.master_account_id() is None
