@@ -1,6 +1,7 @@
 """Corrupt files of the data directory are moved aside, and what comes after them is kept."""
 
 import json
+import re
 import sqlite3
 
 import pytest
@@ -86,6 +87,7 @@ def test_only_the_file_that_was_found_corrupt_is_moved(tmp_path):
     path.with_name("spool.sqlite3-wal").write_text("its log")
     aside = move_aside(path, file_number(path), "as asked")
     assert (aside.read_text(), path.exists()) == ("new", False)
+    assert re.fullmatch(r"spool\.sqlite3\.corrupt-[0-9]{8}T[0-9]{6}", aside.name)
     assert aside.with_name(f"{aside.name}-wal").read_text() == "its log"
     move_aside(path, None, "there is none")
     assert moved_aside(tmp_path) == [aside]
