@@ -47,7 +47,7 @@ class _Call(Generic[K]):
     request: CurlRequest | None = None
     addresses: list[Candidate] = field(factory=list)
     connect_by: float = field(init=False)
-    afresh: bool = False
+    afresh: bool = field(init=False)
 
 
 class CurlTransport(Generic[K]):
@@ -229,7 +229,6 @@ class CurlTransport(Generic[K]):
             self._places.popitem(last=False)
 
     def _end(self, call: _Call[K], outcome: Outcome) -> None:
-        call.hops.close()
         if call.request is not None:
             call.request.rest()
             self._idle.append(call.request)

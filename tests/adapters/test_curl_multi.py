@@ -105,6 +105,19 @@ def test_a_request_that_ends_at_once_is_announced_and_one_that_waits_is_not():
     go.set()
 
 
+def test_a_request_that_waits_for_its_response_lets_its_owner_rest(receiver):
+    transport = CurlTransport(60, 60, LOOPBACK)
+    transport.begin("waits", "POST", f"{receiver.url}/hang", (), b"x")
+    while not receiver.count:
+        assert list(transport.ended()) == []
+    woken = 0
+    for _time in range(10):
+        woken += bool(select.select([transport], (), (), 0.01)[0])
+        assert list(transport.ended()) == []
+    transport.close()
+    assert woken < 5
+
+
 def test_its_timer_ends_with_it():
     before = set(threading.enumerate())
     multi = CurlMulti(1)
