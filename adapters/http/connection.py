@@ -196,8 +196,6 @@ def _connected(candidate: Candidate, timeout_s: float) -> socket.socket:
 class _Connection(HTTPConnection):
     """Connects through the guard; fails with ExchangeError or StaleConnectionError only."""
 
-    _answered = False
-
     def _new_conn(self) -> socket.socket:
         return EXCHANGE.get().connect(self._dns_host, self.port)
 
@@ -285,7 +283,7 @@ class _Afresh(HTTPConnectionPool):
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)
-        if EXCHANGE.get().afresh and connection._answered:
+        if EXCHANGE.get().afresh:
             connection.close()
         return connection
 

@@ -479,6 +479,17 @@ def test_cookies_are_not_kept(transport, receiver):
     assert "cookie" not in receiver.requests[1].headers
 
 
+@pytest.mark.parametrize(("method", "body"), [("GET", b"text"), ("DELETE", b"text"), ("HEAD", b"")])
+def test_a_request_without_a_body_may_have_a_response_with_one(make, receiver, method, body):
+    """RFC 9110, 9.3.2: the response to HEAD has the length of a body, and none."""
+    receiver.answer("/", Answer(body=b"text"))
+    transport = make(request_timeout_s=patient(LATE_S))
+    for _time in range(2):
+        outcome = transport.send(method, receiver.url, (), None)
+        assert outcome == Response(200, {"Content-Length": "4"}, body)
+    assert receiver.connections == 1
+
+
 def test_a_body_is_not_inflated(transport, receiver):
     bomb = gzip.compress(bytes(10_000_000))
     receiver.answer("/", Answer(body=bomb, headers={"Content-Encoding": "gzip"}))
