@@ -229,8 +229,8 @@ class HookStore:
         left = list(dropwhile(lambda id: after is not None and id != after[0], account_ids))
         if after is not None and left:
             found, more = self.listed(left.pop(0), limit, after)
-            if more or len(found) == limit:
-                return found, more or bool(left)
+            if more:
+                return found, True
         if not left:
             return found, False
         room = limit - len(found)

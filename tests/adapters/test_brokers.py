@@ -1,10 +1,11 @@
 import pytest
 
-from callboard.adapters.broker.brokers import connect
+from callboard.adapters.broker.brokers import connect, relocate
 from callboard.adapters.broker.embedded.connection import EmbeddedConnection
 from callboard.adapters.broker.protocol import BrokerError, Topology
 from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from callboard.adapters.broker.urls import mask_url
+from services import free_port
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,13 @@ from callboard.adapters.broker.urls import mask_url
 )
 def test_the_scheme_decides(tmp_path, url, kind):
     assert isinstance(connect(url, Topology(), tmp_path), kind)
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "AMQP"])
+def test_messages_are_relocated_where_the_url_says(tmp_path, scheme):
+    with pytest.raises(BrokerError, match="refused"):
+        relocate(f"{scheme}://127.0.0.1:{free_port()}/", tmp_path, ["q"], bool, list, 5.0)
+    assert relocate("MEMORY://", tmp_path, ["q"], bool, list, 5.0) == 0
 
 
 def test_connecting_touches_nothing_before_open(tmp_path):

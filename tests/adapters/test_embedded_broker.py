@@ -20,6 +20,7 @@ from callboard.adapters.broker.embedded.presence import Presence, is_alive, remo
 from callboard.adapters.broker.embedded.relocation import relocate
 from callboard.adapters.broker.protocol import (
     FANOUT,
+    Blocked,
     BrokerError,
     ConnectionDown,
     ConnectionUp,
@@ -258,6 +259,28 @@ def test_a_full_disk_is_reported_and_survived(drive, tmp_path):
     driver.publish("events", b"after")
     driver.until(lambda: b"after" in driver.bodies)
     assert driver.bodies[-2:] == [b"before", b"after"]
+
+
+def test_without_room_it_looks_again_within_a_second(drive):
+    driver = drive(Topology(), free_bytes=lambda _folder: 0).up()
+    driver.connection.probe()
+    driver.step(0)
+    assert driver.of(Blocked)
+    assert 0 < driver.connection.deadline() - time.monotonic() <= 1
+
+
+def test_who_loses_its_queue_within_a_poll_publishes_nothing_more(drive):
+    def free_bytes(_folder):  # called between the look at the queue and the transaction
+        if others:
+            others.pop()().up()
+        return 2**30
+
+    others = []
+    first = drive(free_bytes=free_bytes).up()
+    others.append(drive)
+    (publish_id,) = first.publish("events", b"1")
+    assert first.unconfirmed == {publish_id}
+    assert "taken over" in first.down().reason
 
 
 def test_a_locked_file_is_reported_and_survived(drive, tmp_path):
