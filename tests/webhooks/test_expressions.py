@@ -53,7 +53,8 @@ items[].tags[] ;; items[].tags ;; o.* ;; nested[] ;; nested[][] ;; text[]
 items[?id > `1`].name ;; items[?gift].id ;; items[?name == 'a'] | [0].id ;; items[?!gift].id
 [n, text] ;; {x: n, y: missing} ;; missing.{x: n} ;; missing.[n] ;; items[*].{i: id, n: name}
 n == `3` ;; n == `3.0` ;; n != `3` ;; text == 'abc' ;; o == `{"a": 1, "b": 2}` ;; n < `4`
-n <= `3` ;; n > `3` ;; n >= `4` ;; o < `4` ;; null < `1` ;; yes < `2` ;; yes && n ;; no && n
+n <= `3` ;; n < `3` ;; n >= `3`
+n > `3` ;; n >= `4` ;; o < `4` ;; null < `1` ;; yes < `2` ;; yes && n ;; no && n
 no || text ;; empty || o ;; zero || text ;; !no ;; !zero ;; !missing ;; !empty
 (no || yes) && text ;; missing || 'x' ;; `[]` || 'x' ;; `{}` || 'x' ;; null == missing
 abs(`-3`) ;; abs(`-0.5`) ;; avg(list) ;; avg(`[]`) ;; ceil(half) ;; floor(half) ;; sum(list)
