@@ -15,6 +15,7 @@ from callboard.adapters.http.curl_request import Proxy, proxy_of
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.http.policy import HttpPolicy
 from callboard.adapters.http.redirects import HttpRequest
+from callboard.adapters.http.target import target_of
 from callboard.adapters.receiver.server import Answer, Close, Drip
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import InvalidHook
@@ -243,6 +244,12 @@ def test_a_redirect_does_not_lead_out_of_tls(make, authority, receiver):
 
 
 # A proxy
+
+
+@pytest.mark.parametrize("host", ["a.1x", "a.0y.", "1.x"])
+def test_a_name_that_ends_in_no_number_is_a_name(host):
+    """https://url.spec.whatwg.org/#ends-in-a-number-checker"""
+    assert target_of(f"http://{host}/").host == host
 
 
 def test_a_proxy_by_its_url():
