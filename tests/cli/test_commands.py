@@ -15,9 +15,16 @@ RENEW = "CALLBOARD_RENEW_COMMANDS=1 python -m pytest tests/cli/test_commands.py"
 
 def described(command, path="callboard"):
     """What can be written after each command, by its whole name: without the options for
-    settings (tests/data/formats/settings.txt), click's own one for help, and the words of it."""
-    with click.Context(command, info_name=path.rpartition(" ")[2]) as context:
+    settings (tests/data/formats/settings.txt), click's own one for help, and the words of it.
+
+    `name`: the one that its usage shows, if it has another; `settings`: its help lists these."""
+    word = path.rpartition(" ")[2]
+    with click.Context(command, info_name=word) as context:
         facts = command.to_info_dict(context)
+    shown = any(param.name.startswith("setting_") and not param.hidden for param in command.params)
+    other = {"settings": shown, "context": command.context_settings}
+    if path != "callboard" and command.name != word:
+        other["name"] = command.name
     facts["params"] = [
         {key: value for key, value in param.items() if key != "help" and value}
         | {key: getattr(of, key) for key in ("metavar", "show_default") if getattr(of, key, None)}
@@ -25,6 +32,7 @@ def described(command, path="callboard"):
         if not param.get("hidden") and not param["name"].startswith(("setting_", "_click"))
     ]
     plain = {key: facts[key] for key in ("params", "hidden", "deprecated") if facts[key]}
+    plain |= {key: value for key, value in other.items() if value}
     yield path, json.loads(json.dumps(plain, default=str))
     if isinstance(command, click.Group):
         for name, each in subcommands(command):
