@@ -1,6 +1,7 @@
 """`callboard doctor`: each check, and the whole of it without a system."""
 
 import json
+import os
 import resource
 import threading
 import time
@@ -8,6 +9,7 @@ from ipaddress import ip_network
 
 import pika
 import pytest
+from click.testing import CliRunner
 from cryptography.fernet import Fernet
 
 from callboard.adapters.keys.secret_box import SecretBox
@@ -15,16 +17,17 @@ from callboard.adapters.store.couchdb import CouchdbStore
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.spool import Spool
 from callboard.adapters.store.views import ALL, WEBHOOKS
+from callboard.cli import main
 from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.finding import Check, findings, ok
 from callboard.supervision import TreeNode
 from services import free_port
-from support import commands
 from support.patience import patient
 
 
 def doctor(*arguments, **environment):
-    return commands.run("doctor", *arguments, **{"CALLBOARD_API_PORT": "0"} | environment)
+    environment = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_API_PORT": "0"} | environment
+    return CliRunner().invoke(main, ["doctor", *arguments], env=environment)
 
 
 def by_name(ran):
@@ -37,7 +40,7 @@ def by_name(ran):
 def test_before_the_first_start_all_is_well_and_nothing_is_made(tmp_path):
     data = tmp_path / "data"
     ran = doctor("--json", "--data-dir", str(data), "--actors-admin-port", str(free_port()))
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.exit_code == 0, ran.stdout + ran.stderr
     assert not [f for f in json.loads(ran.stdout) if f["result"] == "problem"]
     assert {"python", "libraries", "broker", "store", "system"} <= by_name(ran).keys()
     assert not data.exists()
@@ -51,7 +54,7 @@ def test_every_problem_says_what_to_do(tmp_path):
         *("--couchdb-url", f"http://user:sesame@127.0.0.1:{free_port()}"),
         *("--delivery-ca-bundle", "/no/such/bundle"),
     )
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert "sesame" not in ran.stdout + ran.stderr
     problems = {n: f for n, f in by_name(ran).items() if f["result"] == "problem"}
     assert {"data directory", "broker", "store", "delivery"} <= problems.keys()
@@ -63,7 +66,7 @@ def test_a_wrong_configuration_is_a_finding_among_others(tmp_path):
     file = tmp_path / "callboard.toml"
     file.write_text("[amqp]\nprefetsh = 1\n")
     ran = doctor("--config", str(file))
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert "amqp.prefetch?" in ran.stdout
     assert "python" in ran.stdout
     assert "1 problem," in ran.stdout
@@ -342,7 +345,7 @@ def test_somebody_who_hangs_does_not_hang_the_doctor(receiver):
         *("--amqp-url", f"amqp://127.0.0.1:{receiver.port}/"),
         *("--actors-admin-port", str(free_port())),
     )
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     found = by_name(ran)
     assert found["broker"]["result"] == found["store"]["result"] == "problem"
     assert time.monotonic() - began < patient(40)
