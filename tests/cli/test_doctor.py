@@ -82,6 +82,28 @@ def test_a_password_that_all_may_read_is_a_warning(tmp_path):
     assert by_name(doctor("--json", "--config", str(file)))["configuration"]["result"] == "ok"
 
 
+def test_results_are_coloured_and_summed_up(tmp_path):
+    file = tmp_path / "callboard.toml"
+    file.write_text(f'[amqp]\nurl = "amqp://u:sesame@127.0.0.1:{free_port()}/"\n')
+    file.chmod(0o644)
+    where = ("--config", str(file), "--data-dir", str(tmp_path))
+    ran = doctor(*where, "--actors-admin-port", str(free_port()), FORCE_COLOR="1")
+    assert ran.exit_code == 1
+    lines = ran.stdout.splitlines()
+    assert any(line.startswith("\x1b[32mok      \x1b[0m \x1b[1mpython         ") for line in lines)
+    (warned,) = (n for n, line in enumerate(lines) if "holds a password" in line)
+    bold = "\x1b[33mwarning \x1b[0m \x1b[1mconfiguration  \x1b[0m "
+    assert lines[warned].startswith(f"{bold}{file} holds")
+    assert lines[warned + 1].startswith(f"{' ' * 25}\x1b[1mto do:\x1b[0m chmod 640 ")
+    assert any(
+        line.startswith("\x1b[1;31mproblem \x1b[0m \x1b[1mbroker         \x1b[0m ") for line in lines
+    )
+    results = [line.split()[0].rpartition("m")[2] for line in lines[:-1] if "to do:" not in line]
+    warnings = results.count("warning")
+    said = f"{len(results)} checked: 1 problem, {warnings} warning{'s' * (warnings != 1)}"
+    assert lines[-1] == said
+
+
 def test_neither_a_hanging_nor_a_failing_check_keeps_the_others_from_it():
     forever = threading.Event()
 

@@ -94,8 +94,37 @@ def test_what_waits_is_found_too(show):
     assert len(lines) == 2
     assert re.search(r"waiting +status 503, waits until \S+ \S+, try 3 of 3", lines[1])
     (one,) = json.loads(show("no 6", "--account", ACCOUNT, "--json").stdout)
+    assert list(one) == [
+        *("at", "event_id", "reference", "hook_id", "result", "reason", "http", "took_ms"),
+        *("due", "tries", "most_tries"),
+    ]
     assert (one["reference"], one["tries"], one["most_tries"]) == ("no 6", 2, 3)
+    assert (one["at"], one["http"], one["took_ms"]) == (None, None, None)
+    assert f"waits until {one['due']}, " in one["reason"]
     assert found(show, "no 6", "--limit", "1") == [("e6", "waiting")]
+
+
+def test_programs_get_what_ended_with_the_same_members(show):
+    (one,) = json.loads(show("e7", "--account", ACCOUNT, "--json").stdout)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", one.pop("at"))
+    assert one == {
+        "event_id": "e7",
+        "reference": None,
+        "hook_id": "h1",
+        "result": "success",
+        "reason": None,
+        "http": "200",
+        "took_ms": 12,
+    }
+    letter, attempt = json.loads(show("e8", "--account", ACCOUNT, "--json").stdout)
+    assert (letter["reason"], letter["http"], letter["took_ms"]) == ("timeout", None, None)
+    assert (attempt["reason"], attempt["reference"]) == ("timeout", "no 8")
+
+
+def test_references_have_a_column_where_there_are_any(show):
+    head, *rows = show("no 8", "--account", ACCOUNT).stdout.splitlines()
+    assert head.split()[:4] == ["at", "event_id", "reference", "hook_id"]
+    assert ["no", "8"] in [row.split()[3:5] for row in rows]
 
 
 def test_without_an_index_none_waits(show, tmp_path):

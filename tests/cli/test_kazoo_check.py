@@ -146,6 +146,14 @@ def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, ch
     assert "follow_redirects" not in check(CALLBOARD_DELIVERY_FOLLOW_REDIRECTS="5")
 
 
+def test_hooks_of_all_pages_count(put, check):
+    for number in range(501):
+        put(f"{number:03}")
+    put("last", "http://10.0.0.7/")
+    shown = json.loads(check("--json"))
+    assert (shown["hooks"], [one["hook_id"] for one in shown["differences"]]) == (502, ["last"])
+
+
 def test_only_the_account_s(put, check):
     put("mine", "http://10.0.0.7/")
     put("other", "http://10.0.0.7/", account="b2" * 16)

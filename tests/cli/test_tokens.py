@@ -31,7 +31,9 @@ def test_a_token_is_made_shown_once_listed_and_revoked(tokens, tmp_path):
     assert listed == {key: value for key, value in made.items() if key != "token"}
     assert (listed["account_id"], listed["name"]) == (ACCOUNT, "portal")
     assert json.loads(tokens("list", "--account", "f" * 32, "--json").stdout) == []
-    assert tokens("revoke", made["id"]).exit_code == 0
+    revoked = tokens("revoke", made["id"])
+    said = f"revoked token {made['id']} of account {ACCOUNT}\n"
+    assert (revoked.exit_code, revoked.stdout) == (0, said)
     assert account_of_token(store, made["token"]) is None
     again = tokens("revoke", made["id"])
     assert again.exit_code == 1
@@ -41,8 +43,11 @@ def test_a_token_is_made_shown_once_listed_and_revoked(tokens, tmp_path):
 
 def test_tokens_are_listed_as_a_table_with_their_times_in_utc(tokens, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1_795_514_400.9)
-    added = tokens("add", "--account", ACCOUNT, "--name", "portal").stdout.split()
-    assert added[:2] == ["The", "token"]
+    said = tokens("add", "--account", ACCOUNT, "--name", "portal").stdout
+    added = said.split()
+    assert said == (
+        f"The token {added[2]} of account {ACCOUNT}:\n\n  {added[6]}\n\nIt is not shown again.\n"
+    )
     header, line = tokens("list").stdout.splitlines()
     assert header.split() == ["token", "account", "name", "since"]
     assert line.split() == [added[2], ACCOUNT, "portal", "2026-11-24T10:00:00Z"]

@@ -1,5 +1,6 @@
 import io
 import json
+import time
 
 import attrs
 import pytest
@@ -11,10 +12,11 @@ from callboard.cli import main
 from callboard.cli.system.top_view import View, view
 from callboard.supervision import TreeNode
 from callboard.webhooks.metrics.catalog import DURATIONS_S
+from callboard.webhooks.metrics.health import Problem
 from callboard.webhooks.metrics.overview import snapshot
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles
 from callboard.webhooks.metrics.trend import Trend
-from support.metrics import SINCE_TEXT, unready
+from support.metrics import SINCE, SINCE_TEXT, unready
 
 NOW = 1_000_000.0
 
@@ -154,6 +156,70 @@ def test_a_restart_is_pointed_at_for_a_while():
     assert "\x1b[7m" not in with_bridge(restarts=1, up_s=30.0)
     assert "\x1b[7m" not in with_bridge(restarts=0, up_s=3.0)
     assert "\x1b[1;31m" in with_bridge(status="down")
+
+
+BROKEN = Problem("broker", "the broker is down", SINCE)
+LOST = Problem("worker", "machine w is lost", SINCE)
+
+
+@pytest.mark.parametrize(
+    ("health", "colour", "words"),
+    [
+        (Health(), "32", "ready"),
+        (
+            Health(degraded=(LOST, LOST)),
+            "33",
+            f"ready, but degraded: machine w is lost (since {SINCE_TEXT}); "
+            f"machine w is lost (since {SINCE_TEXT})",
+        ),
+        (Health((BROKEN,)), "31", f"not ready: the broker is down (since {SINCE_TEXT})"),
+        (Health((BROKEN,), (LOST,)), "31", f"not ready: the broker is down (since {SINCE_TEXT})"),
+    ],
+)
+def test_the_first_line_is_the_time_and_the_health(health, colour, words):
+    first = shown(attrs.evolve(WELL, health=health), styled=True).splitlines()[0].rstrip()
+    clock, _space, rest = first.partition("  ")
+    assert clock == time.strftime("%H:%M:%S", time.localtime(NOW))
+    assert rest == f"\x1b[1;{colour}m{words}\x1b[0m"
+
+
+def test_before_the_health_is_known_the_first_line_is_the_time():
+    first = shown(attrs.evolve(WELL, health=None)).splitlines()[0]
+    assert first.strip() == time.strftime("%H:%M:%S", time.localtime(NOW))
+
+
+@pytest.mark.parametrize(
+    ("facts", "style"),
+    [
+        ({}, ""),
+        ({"status": "ended"}, ""),
+        ({"status": "restarting"}, "\x1b[1;31m"),
+        ({"restarts": 1, "up_s": 9.9}, "\x1b[7m"),
+        ({"restarts": 1, "up_s": 10.0}, ""),
+    ],
+)
+def test_an_actor_s_row_is_styled_by_its_state(facts, style):
+    seen = attrs.evolve(WELL, tree=node("", children=(node("b", **facts),)), figures=None)
+    (row,) = (line for line in shown(seen, styled=True).splitlines() if "─ b" in line)
+    assert row.startswith(style + "└─ b")
+    assert ("\x1b" in row) is bool(style)
+
+
+def test_an_endpoint_whose_circuit_is_not_closed_is_red():
+    endpoints = [EndpointSeen(f"https://{c}.e:443", 0, 0, c, 0) for c in ("open", "closed")]
+    figures = attrs.evolve(FIGURES, endpoints=tuple(endpoints))
+    text = shown(attrs.evolve(WELL, figures=figures), styled=True)
+    assert "\x1b[31mhttps://open.e:443" in text
+    assert "\x1b[31mhttps://closed.e:443" not in text
+
+
+def test_a_row_is_one_line_on_a_terminal_that_is_too_narrow():
+    seen = attrs.evolve(WELL, tree=node("", children=(node("an actor of a long name"),)))
+    console = Console(width=30, record=True, force_terminal=True, file=io.StringIO())
+    console.print(view(attrs.evolve(seen, figures=None)))
+    _headline, _header, *rows = console.export_text().splitlines()
+    assert len(rows) == 1
+    assert "…" in rows[0]
 
 
 def test_what_is_missing_is_said_and_the_rest_is_shown():
