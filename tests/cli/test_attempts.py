@@ -69,7 +69,13 @@ def test_a_listing_that_is_cut_says_so(attempts):
     said = "there are more than 2: raise --limit, or narrow it down"
     *table, last = attempts("--limit", "2").stdout.splitlines()
     assert (len(table), last) == (3, said)
-    assert said not in attempts("--limit", "3").stdout
+    assert "there are more" not in attempts("--limit", "3").stdout
+
+
+def test_no_page_is_read_beyond_the_limit(running):
+    running.answer(admin.ListAttempts, admin.AttemptsListed((FIRST, SECOND), ("1",)))
+    ran = running.run("attempts", "list", "--hook", "h", "--limit", "1")
+    assert ran.stdout.endswith("there are more than 1: raise --limit, or narrow it down\n")
 
 
 def test_there_may_be_none(attempts):

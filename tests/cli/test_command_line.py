@@ -52,6 +52,8 @@ def test_a_command_has_in_the_list_the_first_sentence_of_its_help(name, command)
                 ["dead-letters", "list"],
             )
         ),
+        (["maintenance", "set-failure-expiry"], "give a number, or an account and a number"),
+        (["maintenance", "set_failure_expiry"], "give a number, or an account and a number"),
         (["tokens", "add", "--account", "a", "--name", "\udcff"], r"'\udcff' is no text in UTF-8"),
         (["publish", "/nonexistent"], "'/nonexistent': No such file or directory"),
         (["modules", "new", "order", "--into", "/nonexistent"], "there is no directory"),

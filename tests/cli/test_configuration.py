@@ -27,7 +27,7 @@ def config(tmp_path):
 
 
 def test_each_key_is_shown_with_its_value_and_its_origin(config):
-    text, file = config("show")
+    text, _file = config("show")
     head, *lines = text.splitlines()
     rows = {line.split()[0]: line.split()[1:] for line in lines}
     assert head.split() == ["key", "value", "origin"]
@@ -40,8 +40,11 @@ def test_programs_get_the_same(config):
     text, file = config("show", "--json")
     rows = json.loads(text)
     assert rows["amqp.prefetch"] == {"value": "7", "origin": "option --amqp-prefetch"}
-    assert rows["node.zone"] == {"value": "east", "origin": "environment variable CALLBOARD_NODE_ZONE"}
-    assert rows["couchdb.url"] == {"value": "http://u:***@h", "origin": file}
+    assert rows["node.zone"] == {
+        "value": "east",
+        "origin": "environment variable CALLBOARD_NODE_ZONE",
+    }
+    assert rows["couchdb.url"] == {"value": "http://u:***@h", "origin": f"{file}:2"}
     assert rows["modules.order"] == {"value": "shop: a.#, b", "origin": file}
 
 

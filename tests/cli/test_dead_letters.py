@@ -54,6 +54,22 @@ def test_a_listing_that_is_cut_says_so(running):
     assert said[:9] not in running.run("dead-letters", "list", "--limit", "2").stdout
 
 
+def test_no_page_is_read_beyond_the_limit(running):
+    running.answer(admin.ListDeadLetters, admin.DeadLettersListed((NEW, OLD), more=("x",)))
+    ran = running.run("dead-letters", "list", "--limit", "1")
+    assert ran.stdout.endswith("there are more than 1: raise --limit, or narrow it down\n")
+
+
+@pytest.mark.parametrize(
+    "chosen", [(), ("l1", "--all"), ("l1", "--hook", "h"), ("--all", "--hook", "h")]
+)
+@pytest.mark.parametrize("command", ["retry", "purge"])
+def test_they_are_selected_in_one_way(running, command, chosen):
+    ran = running.run("dead-letters", command, *chosen)
+    said = "error: give ids, selecting options, or --all\n"
+    assert (ran.exit_code, ran.stderr, running.asked) == (2, said, [])
+
+
 def test_the_options_select(running):
     running.answer(admin.ListDeadLetters, admin.DeadLettersListed(()))
     running.run(

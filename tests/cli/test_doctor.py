@@ -95,9 +95,8 @@ def test_results_are_coloured_and_summed_up(tmp_path):
     bold = "\x1b[33mwarning \x1b[0m \x1b[1mconfiguration  \x1b[0m "
     assert lines[warned].startswith(f"{bold}{file} holds")
     assert lines[warned + 1].startswith(f"{' ' * 25}\x1b[1mto do:\x1b[0m chmod 640 ")
-    assert any(
-        line.startswith("\x1b[1;31mproblem \x1b[0m \x1b[1mbroker         \x1b[0m ") for line in lines
-    )
+    broken = "\x1b[1;31mproblem \x1b[0m \x1b[1mbroker         \x1b[0m "
+    assert any(line.startswith(broken) for line in lines)
     results = [line.split()[0].rpartition("m")[2] for line in lines[:-1] if "to do:" not in line]
     warnings = results.count("warning")
     said = f"{len(results)} checked: 1 problem, {warnings} warning{'s' * (warnings != 1)}"
@@ -196,7 +195,7 @@ def test_corrupt_files_are_named_with_what_becomes_of_them(settings, tmp_path):
         spool.append([("db", {"n": 1})])
         spool.close()
     (found,) = files.databases(settings())
-    assert (found.result, found.what) == ("ok", "attempts.sqlite3, dead_letters.sqlite3")
+    assert found == ok("databases", "attempts.sqlite3, dead_letters.sqlite3")
     for name in ("attempts.sqlite3", "store.sqlite3"):
         (folder / name).write_bytes(b"\xff" * 5000)
     (folder / "poison.sqlite3.corrupt-20260101T000000").write_bytes(b"x" * 9)

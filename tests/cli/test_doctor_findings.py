@@ -5,6 +5,7 @@ import resource
 import socket
 import sys
 import threading
+import time
 import tomllib
 from ipaddress import ip_network
 from pathlib import Path
@@ -79,7 +80,11 @@ def test_a_check_that_goes_wrong_is_a_problem_with_its_name():
     def broken():
         raise LookupError("nothing there")
 
-    looks = {"a": forever.wait, "b": denied, "c": denied_all, "d": broken}
+    def late():
+        forever.wait(0.9)
+        return ()
+
+    looks = {"a": late, "b": denied, "c": denied_all, "d": broken}
     found = list(findings([Check(name, look) for name, look in looks.items()], limit_s=0.25))
     # The one that hangs must not keep the process from ending.
     assert [thread.daemon for thread in threading.enumerate() if thread.name == "a"] == [True]
@@ -98,6 +103,14 @@ def test_a_check_that_goes_wrong_is_a_problem_with_its_name():
             "report this as a bug of Callboard",
         ),
     ]
+
+
+def test_a_check_has_the_time_that_is_left():
+    def slow():
+        time.sleep(0.05)
+        return [Finding("slow", OK, "fine")]
+
+    assert list(findings([Check("slow", slow)], limit_s=20)) == [Finding("slow", OK, "fine")]
 
 
 # All of them
@@ -220,7 +233,59 @@ def test_ports_that_are_free_or_taken(settings, receiver, unused_port):
     ]
 
 
+def test_a_port_that_was_just_in_use_is_free(settings):
+    """Its last connection waits for late packets (TIME_WAIT): servers bind such ports, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()
+            assert client.recv(1) == b""
+    (found,) = machine.ports(settings(actors__admin_port=port, api__enabled="false"))
+    assert (found.result, found.what) == (OK, "free at 127.0.0.1 (actors.admin_port)")
+
+
 # Files
+
+
+@pytest.fixture
+def forbidden(monkeypatch):
+    """No access is permitted; the list of what was asked for."""
+    asked = []
+    monkeypatch.setattr(os, "access", lambda path, mode: asked.append((path, mode)))
+    return asked
+
+
+def test_a_folder_that_cannot_be_made(settings, tmp_path, forbidden):
+    (found,) = files.data_directory(settings())
+    what = f"{tmp_path}/data is missing, {tmp_path} is not writable"
+    mend = "create it for the user who runs Callboard, or set another data.dir"
+    assert as_tuple(found) == (PROBLEM, what, mend)
+    assert forbidden == [(tmp_path, os.W_OK | os.X_OK)]
+
+
+def test_a_folder_that_cannot_be_used(settings, tmp_path, forbidden):
+    (tmp_path / "data").mkdir(mode=0o700)
+    found, _space = files.data_directory(settings())
+    user = os.geteuid()
+    what = f"{tmp_path}/data belongs to user {user}, and user {user} cannot write to it"
+    assert as_tuple(found) == (PROBLEM, what, "run as its owner, or chown it")
+    assert forbidden == [(tmp_path / "data", os.R_OK | os.W_OK | os.X_OK)]
+
+
+def test_an_embedded_store_that_cannot_be_used(settings, tmp_path, forbidden):
+    file = tmp_path / "data" / "store.sqlite3"
+    file.parent.mkdir()
+    file.touch()
+    (found,) = store.store(settings())
+    what, mend = f"{file} is not writable", "run as its owner, or chown it"
+    assert as_tuple(found) == (PROBLEM, what, mend)
+    assert forbidden == [(file, os.R_OK | os.W_OK)]
+
+
+def test_a_database_that_cannot_be_opened_is_not_called_corrupt(settings, tmp_path):
+    (tmp_path / "data" / "poison.sqlite3").mkdir(parents=True)
+    (found,) = files.databases(settings())
+    assert as_tuple(found) == (OK, "poison.sqlite3", "")
 
 
 def test_the_data_directory(settings, tmp_path):
@@ -471,6 +536,24 @@ def test_the_libraries():
         is_needed = requirement.marker is None or requirement.marker.evaluate()
         assert (f", {requirement.name} " in found.what) is is_needed, needed
     assert "sphinx" not in found.what  # of an extra
+
+
+def test_libraries_that_are_missing_or_too_old(monkeypatch):
+    needed = ["attrs>=999", "click>=1", "absent-lib>=2", 'extra-lib>=1; extra == "x"']
+    monkeypatch.setattr(installation, "requires", lambda _name: needed)
+    old, absent, others = installation.libraries()
+    assert as_tuple(old)[::2] == (PROBLEM, "python -m pip install 'attrs>=999'")
+    assert old.what.startswith("attrs 2")
+    what, mend = "absent-lib is not installed", "python -m pip install 'absent-lib>=2'"
+    assert as_tuple(absent) == (PROBLEM, what, mend)
+    assert others.what.rpartition(" ")[0].endswith(", click")
+
+
+def test_a_version_before_a_release_is_one(monkeypatch):
+    monkeypatch.setattr(installation, "requires", lambda _name: ["click>=1"])
+    monkeypatch.setattr(installation, "version", lambda _name: "9.0rc1")
+    (found,) = installation.libraries()
+    assert as_tuple(found) == (OK, "callboard 9.0rc1, click 9.0rc1", "")
 
 
 # The store

@@ -141,6 +141,7 @@ def test_people_see_when_where_and_how_long(show):
 
 
 def test_what_is_left_out_and_what_is_missing_is_said(show):
+    assert "raise --limit" not in show("e8", "--account", ACCOUNT, "--limit=2").stdout
     assert "2 are recorded: raise --limit" in show("e8", "--account", ACCOUNT, "--limit=1").stdout
     assert show("e1", "--account", ACCOUNT).stdout == "nothing is recorded of it\n"
     assert show("e1", "--account", "f" * 32).stdout == "nothing is recorded of it\n"

@@ -39,7 +39,9 @@ def test_programs_get_each_with_its_time(running):
     running.answer(admin.ListWaiting, *PAGES)
     shown = json.loads(running.run("deliveries", "list", "--json").stdout)
     dues = ("2027-01-15 07:43:20Z", "2027-01-15 07:44:22Z")
-    deliveries = [asdict(one) | {"due": due} for one, due in zip((FIRST, SECOND), dues)]
+    deliveries = [
+        asdict(one) | {"due": due} for one, due in zip((FIRST, SECOND), dues, strict=True)
+    ]
     assert shown == {"count": 2, "deliveries": deliveries}
 
 

@@ -62,6 +62,8 @@ def test_nothing_is_no_value(text):
         ("[{},\n{}", "line 2 is not JSON: the list has no end"),
         ('{"a":"x\n"}', "line 1 is not JSON: Invalid control character"),
         ('{}\nnothing\n', "line 2 is not JSON: Expecting value"),
+        ("\n}", "line 2 is not JSON: Expecting value"),
+        ("\n[{}\n{}]", "line 3 is not JSON: a comma is missing in the list"),
     ],
 )  # fmt: skip
 def test_what_is_no_json_is_refused_with_its_line(text, says):
@@ -79,6 +81,44 @@ def test_a_line_that_is_no_json_is_refused_before_the_end():
 def test_other_bytes_than_utf_8_are_refused():
     with pytest.raises(NotJson, match="line 2 is not JSON: 'utf-8' codec"):
         list(JsonStream().read(io.BytesIO(b'{}\n"' + b"\xff")))
+
+
+def test_lines_of_earlier_chunks_count():
+    stream = JsonStream()
+    assert stream.feed(b"\n") == stream.feed(b"\n ") == []
+    with pytest.raises(NotJson, match=r"^line 3 "):
+        stream.feed(b"}\n")
+    with pytest.raises(NotJson, match=r"^line 2 "):
+        JsonStream().feed(b'\n"\xff')
+
+
+def test_numbers_are_values_where_something_follows_them():
+    assert values("1 2\n3", "4 ") == [[1, 2], [34], []]
+
+
+def test_a_long_value_is_tried_again_when_it_is_twice_as_long():
+    stream = JsonStream()
+    assert stream.feed(b'{"a":1', full=True) == []
+    assert stream.feed(b"}    ", full=True) == []
+    assert stream.feed(b" ", full=True) == [{"a": 1}]
+    stream = JsonStream()
+    assert stream.feed(b'{"a":1', full=True) == []
+    assert stream.feed(b"}") == [{"a": 1}]
+
+
+class Chunks:
+    def __init__(self, *chunks):
+        self.left, self.sizes = [*chunks, b""], []
+
+    def read1(self, size):
+        self.sizes.append(size)
+        return self.left.pop(0)
+
+
+def test_values_are_there_with_the_read_that_completes_them():
+    file = Chunks(b'{"a":1', b"}", b'\n{"b":2}')
+    assert list(JsonStream().read(file)) == [[{"a": 1}], [{"b": 2}]]
+    assert file.sizes == [65_536] * 4
 
 
 values_of_objects = st.recursive(

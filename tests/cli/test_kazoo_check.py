@@ -146,6 +146,19 @@ def test_the_table_ends_with_the_number_of_hooks_and_a_note_on_redirects(put, ch
     assert "follow_redirects" not in check(CALLBOARD_DELIVERY_FOLLOW_REDIRECTS="5")
 
 
+def test_a_hook_without_an_account_is_listed_too(put, check):
+    put("stray", "http://10.0.0.7/", account=...)
+    (one,) = json.loads(check("--json"))["differences"]
+    assert (one["account_id"], one["hook_id"]) == ("", "stray")
+
+
+def test_a_hook_without_a_verb_posts_in_kazoo_too(put, check):
+    put("no verb", http_verb=...)
+    assert kinds(check("--json")) == {}
+    put("no format", http_verb=..., format=...)
+    assert kinds(check("--json")) == {"no format": ["format"]}
+
+
 def test_hooks_of_all_pages_count(put, check):
     for number in range(501):
         put(f"{number:03}")

@@ -43,7 +43,9 @@ def test_a_link_is_printed_and_revoked(portal, links):
     assert (opened.account_id, opened.rights) == (ACCOUNT, "read")
     assert 5390 < opened.until_s - time.time() <= 5400
     assert f"for account {ACCOUNT}, read, until 20" in made.stderr
-    assert portal("revoke", ACCOUNT).exit_code == 0
+    revoked = portal("revoke", ACCOUNT)
+    said = f"revoked the links of account {ACCOUNT}\n"
+    assert (revoked.exit_code, revoked.stdout) == (0, said)
     assert links.opened(token_of(made.stdout), time.time()) is None
 
 

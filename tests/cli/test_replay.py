@@ -42,6 +42,10 @@ POST https://a.example/[in]
         ),
         ({"error": "timeout"}, "no response: timeout after 13 ms\n"),
         (
+            {"error": "timeout", "duration_s": 20.0},
+            "no response: timeout after 20000 ms\n",
+        ),
+        (
             {"error": "failed_connect: nxdomain", "detail": "no [such] name"},
             "no response: failed_connect: nxdomain (no [such] name) after 13 ms\n",
         ),
