@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 from importlib.metadata import version
+from io import BytesIO, TextIOWrapper
 
 import pytest
 from click.testing import CliRunner
@@ -68,6 +70,19 @@ def test_wrong_usage_has_one_form_and_exit_code_2(arguments, reason, tmp_path):
     assert refused.stderr.startswith("error: ")
     assert reason in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_a_problem_of_the_arguments_as_a_whole_names_no_command():
+    refused = CliRunner().invoke(main, ["status", "\udcff"], prog_name="callboard")
+    assert refused.stderr == "error: '\\udcff' is no text in UTF-8\n"
+
+
+def test_output_does_not_fail_for_a_character_that_the_locale_lacks(monkeypatch):
+    streams = {name: TextIOWrapper(BytesIO(), "ascii") for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    main(["--version"], standalone_mode=False)
+    assert {stream.errors for stream in streams.values()} == {"backslashreplace"}
 
 
 def test_a_group_alone_prints_its_help():

@@ -21,14 +21,16 @@ def filters_of(running):
 def test_they_are_a_table_the_newest_first(running):
     running.answer(admin.ListDeadLetters, *LISTED)
     ran = running.run("dead-letters", "list")
-    assert (ran.exit_code, [line.rstrip() for line in ran.stdout.splitlines()]) == (
-        0,
-        [
-            "id  when                  kind      what  hook  to, from              tries  reason",
-            "l2  2027-01-15 07:44:22Z  delivery  all   h1    https://e.example/in  3      timeout",
-            "l1  2027-01-15 07:43:20Z  event                 shop order.7                 no module",
-        ],
+    head, *rows = (line.rstrip() for line in ran.stdout.splitlines())
+    assert ran.exit_code == 0
+    assert (
+        head
+        == "id  when                  kind      what  hook  to, from              tries  reason"
     )
+    assert rows == [
+        "l2  2027-01-15 07:44:22Z  delivery  all   h1    https://e.example/in  3      timeout",
+        "l1  2027-01-15 07:43:20Z  event                 shop order.7                 no module",
+    ]
     request = admin.ListDeadLetters(ref="0")
     others = admin.ListDeadLetters(after=("x",), ref="1")
     assert running.asked == [("redelivery", request), ("redelivery", others)]

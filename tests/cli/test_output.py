@@ -47,6 +47,32 @@ def test_lines_of_ours_stay_lines_and_the_rest_is_shown(print_, capsys):
     assert second == r"two \x1b[31m\u202e\x00"
 
 
+LONG = "7 of 'x' at https://e.example/ " + "word " * 30 + "."
+
+
+def test_lines_are_neither_folded_nor_styled_by_what_they_hold(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    output.say(LONG)
+    output.complain(LONG)
+    said, complained = capsys.readouterr()
+    assert said == f"{LONG}\n"
+    assert complained == f"\x1b[1;31merror:\x1b[0m {LONG}\n"
+
+
+def test_a_wide_row_is_folded_at_200_columns(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_table(("one",), [("7" * 201,)])
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.startswith("\x1b[1mone")
+    assert [row.rstrip() for row in rows] == ["7" * 200, "7"]
+
+
+def test_programs_get_indented_json(capsys):
+    output.print_json({"a": [1]})
+    assert capsys.readouterr().out == '{\n  "a": [\n    1\n  ]\n}\n'
+
+
 def test_names_of_tokens_are_shown_and_not_obeyed(tmp_path):
     variables = {"CALLBOARD_CONFIG": os.devnull, "CALLBOARD_DATA_DIR": str(tmp_path)}
 

@@ -5,6 +5,9 @@ import pty
 import subprocess
 import sys
 
+import pytest
+
+from callboard.cli.terminal.progress import counting
 from support.patience import patient
 
 PROGRAM = """
@@ -29,6 +32,18 @@ def run(stderr):
         timeout=patient(60),
         check=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "shown"),
+    [(True, False, True), (True, True, False), (False, False, False), (False, True, False)],
+)
+def test_only_a_person_is_shown_progress(monkeypatch, capsys, is_terminal, quiet, shown):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    with counting("reading hooks", 3, quiet=quiet) as step:
+        step(3)
+    assert ("reading hooks" in capsys.readouterr().err) is shown
 
 
 def test_a_file_or_pipe_gets_none():
