@@ -46,7 +46,7 @@ def snapshot(*times):
         events={},
         retry_queue={},
         request_s=Percentiles(),
-        latency_s=Percentiles(0.0125, 0.02, None),
+        latency_s=Percentiles(0.0125, 2.0012346, None),
         endpoints=(EndpointSeen("http://a.example:80", 0, 3, "open", 12, "timeout", 7),),
         restarts={},
         series=Series(
@@ -136,7 +136,7 @@ def test_history_comes_first_and_then_ticks(watched):
         "deliveries": 102.0,
         "failures": 0.0,
         "p50": 12.5,
-        "p90": 20.0,
+        "p90": 2001.235,
         "p99": None,
         "in_flight": 2,
         "waiting": 5,

@@ -285,7 +285,19 @@ def test_an_event_that_goes_round_is_refused_with_the_reason(api):
     assert api.backend.published == []
 
 
-@pytest.mark.parametrize("hops", ["", "-1", "many", "1.5"])
+def test_an_event_that_no_delivery_caused_has_no_hops(api):
+    assert api.call("POST", "/v2/events", EVENT).status_code == 202
+    ((_exchange, _key, body, _type),) = api.backend.published
+    assert "Hops" not in json.loads(body)
+
+
+@pytest.mark.parametrize("name", ["_read_only", "_", "pvt_created", "pvt_"])
+def test_private_members_are_dropped(api, name):
+    assert api.call("POST", "/v2/events", EVENT | {name: 1}).status_code == 202
+    assert api.call("POST", "/v2/events", EVENT | {"pvt": 1}).status_code == 400
+
+
+@pytest.mark.parametrize("hops", ["", "-1", "many", "1.5", "1" * 10])
 def test_hops_are_a_number(api, hops):
     assert post_with_hops(api, hops).status_code == 400
 

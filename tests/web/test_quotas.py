@@ -154,6 +154,24 @@ def test_quotas_are_read_again_in_time(api):
     assert quotas.known(PARENT).requests == 7
 
 
+def test_quotas_are_fresh_from_when_they_are_read_until_they_are_read_again(api):
+    clock = Clock()
+    quotas = AccountQuotas(api.store, Quotas(requests=4), clock)
+    assert quotas.is_fresh(PARENT) is False
+    quotas.of(PARENT)
+    clock.now += TTL_S - 1
+    assert (quotas.is_fresh(PARENT), quotas.is_fresh(CHILD)) == (True, False)
+    clock.now += 1
+    assert quotas.is_fresh(PARENT) is False
+
+
+def test_the_first_post_is_counted_by_the_account_s_own_quota(api):
+    own_quotas(api, PARENT, events_per_s=1)
+    assert post(api, PARENT).status_code == 202
+    answer = post(api, PARENT)
+    assert (answer.status_code, answer.json()["data"]["setting"]) == (429, "quotas.events_per_s")
+
+
 def test_without_the_store_the_quotas_are_those_known(api):
     clock = Clock()
     own_quotas(api, PARENT, events_per_s=1)

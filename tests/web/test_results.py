@@ -6,11 +6,32 @@ from concurrent.futures import Future
 
 import pytest
 
-from callboard.web.operations.actor_requests import Results
+from callboard.actors.messages import NoAnswer
+from callboard.web.operations.actor_requests import Results, replied
 
 
 def running(talk):
     return asyncio.run(asyncio.wait_for(talk(), 30))
+
+
+class Silent:
+    """Of web/backend.py: actors never answer."""
+
+    def question(self, _path, _message, _kind):
+        return Future()
+
+
+def test_an_actor_has_five_seconds_if_its_caller_does_not_say_how_many(monkeypatch):
+    async def wait_for(_awaited, timeout_s):
+        raise TimeoutError
+
+    async def talk():
+        monkeypatch.setattr(asyncio, "wait_for", wait_for)
+        for limit, seconds in (((), "5"), ((0.5,), "0.5")):
+            with pytest.raises(NoAnswer, match=f"^metrics did not answer within {seconds} s$"):
+                await replied(Silent(), "metrics", "a question", str, *limit)
+
+    asyncio.run(talk())
 
 
 def test_results_of_one_moment_wake_the_loop_once(monkeypatch):

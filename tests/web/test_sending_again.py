@@ -1,8 +1,10 @@
 """Replays, tests and secrets of a hook, and dead letters."""
 
+import json
 import re
 import threading
 import time
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -231,6 +233,13 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
     assert api.call("GET", f"{hook}x/deliveries").status_code == 404
     for key in ("x", "WyJ4IiwiYSJd", "WzEsImEiXQ"):
         assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == 400
+
+
+@pytest.mark.parametrize(("digits", "status"), [(1, 200), (16, 200), (17, 400)])
+def test_a_listing_starts_at_a_time_in_milliseconds(api, hook, digits, status):
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed((), 0)
+    key = urlsafe_b64encode(json.dumps(["9" * digits, "d"]).encode()).decode().rstrip("=")
+    assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == status
 
 
 def test_what_waits_of_an_account_is_found_by_text(api, hook):
