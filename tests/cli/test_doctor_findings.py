@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from packaging.requirements import Requirement
 
 from callboard.actors.messages import Health
+from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
 from callboard.adapters.store.embedded import EmbeddedStore
@@ -517,8 +518,8 @@ def test_tracing_without_its_libraries(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
     lacking = configuration.tracing(wanted)
-    assert (lacking.result, lacking.what) == (
-        *(PROBLEM,),
+    assert (lacking.name, lacking.result, lacking.what) == (
+        *("tracing", PROBLEM),
         "tracing.endpoint http://127.0.0.1:4318 needs OpenTelemetry",
     )
     assert lacking.mend == "pip install '.[tracing]' in a checkout of Callboard"
@@ -554,6 +555,40 @@ def test_a_version_before_a_release_is_one(monkeypatch):
     monkeypatch.setattr(installation, "version", lambda _name: "9.0rc1")
     (found,) = installation.libraries()
     assert as_tuple(found) == (OK, "callboard 9.0rc1, click 9.0rc1", "")
+
+
+# The broker
+
+QUORUM = {"amqp__queue_type": "quorum"}
+
+
+@pytest.mark.parametrize(
+    ("urls", "given", "is_warned_of"),
+    [(1, {}, False), (2, {}, True), (3, {}, True), (1, QUORUM, False), (2, QUORUM, False)],
+)
+def test_classic_queues_of_several_brokers(settings, monkeypatch, urls, given, is_warned_of):
+    monkeypatch.setattr(broker, "look", lambda *_: BrokerAbout("RabbitMQ", "4", 0, 1, ()))
+    url = " ".join(f"amqp://h{n}/" for n in range(urls))
+    found = [*broker.broker(settings(amqp__url=url, **given))]
+    assert [f.result for f in found] == [OK] * urls + [WARNING] * is_warned_of
+    assert ("quorum" in found[-1].mend) is is_warned_of
+
+
+def test_exchanges_and_queues_are_tried_at_the_first_broker_that_is_there(settings, monkeypatch):
+    tried = {}
+
+    def look(url, _queue, exchanges, timeout_s, queues):
+        tried[url] = bool(exchanges), bool(queues)
+        assert timeout_s == 5.0
+        if "h1" in url:
+            raise ProbeFailed("address", "refused")
+        return BrokerAbout("RabbitMQ", "4", 0, 1, ())
+
+    monkeypatch.setattr(broker, "look", look)
+    urls = [f"amqp://h{n}/" for n in (1, 2, 3)]
+    found = [*broker.broker(settings(amqp__url=" ".join(urls), **QUORUM))]
+    assert [f.result for f in found] == [OK, OK, WARNING]
+    assert [*tried.values()] == [(True, True), (True, True), (False, False)]
 
 
 # The store

@@ -4,15 +4,19 @@ import json
 import os
 import re
 import time
+from datetime import datetime
 
 import pytest
 from click.testing import CliRunner
 
+from callboard import admin
+from callboard.actors.messages import HookQueue, HookQueues, ListHookQueues
 from callboard.adapters.repositories.dead_letters import DeadLetterStore
 from callboard.adapters.store import stores
 from callboard.adapters.store.views import MODB
 from callboard.adapters.store.waiting_index import WaitingIndex
 from callboard.cli import main
+from callboard.cli.events import showing
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.history.attempts import attempt_database, attempt_document
 from callboard.webhooks.history.dead_letters import dead_letter
@@ -119,6 +123,45 @@ def test_programs_get_what_ended_with_the_same_members(show):
     letter, attempt = json.loads(show("e8", "--account", ACCOUNT, "--json").stdout)
     assert (letter["reason"], letter["http"], letter["took_ms"]) == ("timeout", None, None)
     assert (attempt["reason"], attempt["reference"]) == ("timeout", "no 8")
+
+
+def test_the_time_of_what_ended_is_shown(show):
+    (one,) = json.loads(show("e7", "--account", ACCOUNT, "--json").stdout)
+    at = datetime.fromisoformat(one["at"])
+    assert 25 < time.time() - at.timestamp() < 3600
+
+
+@pytest.fixture
+def queued(show, monkeypatch):
+    """A system that answers with the queue of an ordered hook, of two deliveries."""
+    monkeypatch.setattr(showing, "owner_of", lambda _settings: "a process")
+    asked = []
+
+    class Client:
+        def ask_actor(self, path, request, kind):
+            asked.append((path, request, kind))
+            due = admin.WaitingDelivery("d", "e5", "all", ACCOUNT, "h5", "u", 0, 1000.0, "paused")
+            return HookQueues(
+                (HookQueue(ACCOUNT, "h5", True, 2, (due,)), HookQueue(ACCOUNT, "h6", False, 1))
+            )
+
+    monkeypatch.setattr(showing, "attach", lambda _settings: Client())
+    return asked
+
+
+def test_the_queues_of_a_running_system_come_first(show, queued):
+    assert found(show, "e8")[:2] == [("e5", "waiting"), ("e8", "dead letter")]
+    wanted = ListHookQueues(None, ACCOUNT, "e8")
+    assert queued == [("deliveries/retry_queue", wanted, HookQueues)]
+    first, second, *_table = show("e8", "--account", ACCOUNT).stdout.splitlines()
+    looked = "the text was looked for in the first ones"
+    assert first == f"hook h5 (paused): 2 deliveries in order; {looked}"
+    assert second == f"hook h6: 1 delivery in order; {looked}"
+
+
+def test_what_is_due_and_was_not_tried_has_its_reason_alone(show, queued):
+    one, *_others = json.loads(show("e8", "--account", ACCOUNT, "--json").stdout)
+    assert (one["reason"], one["due"], one["tries"]) == ("paused", "1970-01-01 00:16:40Z", 0)
 
 
 def test_references_have_a_column_where_there_are_any(show):

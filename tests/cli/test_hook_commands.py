@@ -236,6 +236,27 @@ def test_some_of_them_can_be_listed(listed, running, options, ids):
     assert running.asked == [(LISTENER, page) for page in pages]
 
 
+def test_a_page_begins_after_the_last_hook_of_the_one_before(running):
+    nobody_s = {"_id": "h4"}
+    running.answer(ListHooks, HookList((*LISTED, nobody_s), True), HookList((), False))
+    assert running.run("hooks", "list", "--name", "x", "--json").stdout == "[]\n"
+    assert running.asked[1] == (LISTENER, ListHooks(None, 500, ("", "h4")))
+
+
+def test_a_disabled_hook_need_not_have_a_reason(running):
+    off = DOCUMENT | {"enabled": False}
+    running.answer(ListHooks, HookList((off, off), False))
+    *_others, row, last = running.run("hooks", "list", "--limit", "1", "--all").stdout.splitlines()
+    assert row.split()[-1] == last.split()[-1] == "no"
+
+
+def test_a_table_that_is_cut_says_how_to_go_on(running):
+    running.answer(ListHooks, HookList(LISTED, False))
+    ran = running.run("hooks", "list", "--limit", "1")
+    said = "there are more: continue with --after a/h1, or give --all\n"
+    assert (len(ran.stdout.splitlines()), ran.stderr) == (2, said)
+
+
 def test_a_listing_goes_on_after_a_hook(running):
     running.answer(ListHooks, HookList(LISTED[2:], False))
     running.run("hooks", "list", "--account", "a", "--after", "a/h2")

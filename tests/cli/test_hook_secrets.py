@@ -108,7 +108,7 @@ def test_a_secret_that_the_receiver_has_is_read_from_the_input(running, secret):
     assert shown == {"hook_id": "h"} | facts
 
 
-@pytest.mark.parametrize("text", ["", "sesame", "whsec_", "x" * 2000])
+@pytest.mark.parametrize("text", ["", "sesame", "whsec_", b"whsec_\xff", "x" * 2000])
 def test_what_is_no_secret_is_wrong_usage(running, secret, text):
     ran = secret("import", "h", input=text)
     assert (ran.exit_code, ran.stdout, running.asked) == (2, "", [])

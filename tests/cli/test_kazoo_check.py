@@ -107,6 +107,7 @@ def test_the_setting_that_keeps_a_hook_is_named_and_works(put, check):
     put("user", "https://me:secret@endpoint.example/")
     (one,) = json.loads(check("--json"))["differences"]
     assert "delivery.url_credentials" in one["keep"]
+    assert (one["account_id"], one["hook_id"]) == (ACCOUNT, "user")
     assert "secret" not in json.dumps(one)
     allowed = check("--json", CALLBOARD_DELIVERY_URL_CREDENTIALS="true")
     assert json.loads(allowed)["differences"] == []
@@ -191,4 +192,7 @@ def test_endpoints_are_asked_for_their_certificates_and_sent_nothing(put, check,
         )
         trusted = local | {"CALLBOARD_DELIVERY_CA_BUNDLE": str(bundle)}
         assert kinds(check("--json", "--endpoints", **trusted)) == {}
+        put("any authority", f"https://127.0.0.1:{receiver.port}/in", tls_verify=False)
+        own = local | {"CALLBOARD_DELIVERY_HOOK_OPTIONS": "tls_verify"}
+        assert kinds(check("--json", "--endpoints", **own)) == {"private authority": ["tls"]}
         assert receiver.count == 0

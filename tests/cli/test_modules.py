@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -225,6 +226,31 @@ def test_a_module_is_shown_with_its_schema_and_a_sample(configured):
         'schema\n{\n  "required": [\n    "order"\n  ]\n}\n'
         'sample\n{\n  "order": 7\n}\n'
     )
+
+
+@pytest.mark.parametrize(("count", "last"), [(4, "shop k3"), (5, "and 1 more"), (7, "and 3 more")])
+def test_four_bindings_of_a_module_are_listed(configured, count, last):
+    keys = json.dumps([f"k{n}" for n in range(count)])
+    text = SHOP.replace('["order.*.paid", "order.*.refunded"]', keys)
+    listed = callboard("list", CALLBOARD_CONFIG=configured(text)).stdout.splitlines()
+    first = next(n for n, line in enumerate(listed) if line.startswith("order_paid"))
+    rest = [line.strip() for line in listed[first + 1 :] if line.startswith(" ")]
+    assert [row for row in rest if "shop k" in row or row == last][-1] == last
+
+
+def test_samples_are_shown_as_they_are_written(configured):
+    file = configured(WITH_SCHEMA.replace("order = 7", 'order = "Zoë"'))
+    assert '"order": "Zoë"' in callboard("show", "order_paid", CALLBOARD_CONFIG=file).stdout
+
+
+def test_a_new_module_is_named_throughout(tmp_path):
+    assert callboard("new", "order_paid", "--into", str(tmp_path)).exit_code == 0
+    folder = tmp_path / "order_paid"
+    text = (folder / "callboard_order_paid.py").read_text()
+    assert text.startswith('"""Order Paid: an event module of Callboard."""')
+    assert "class OrderPaidModule" in text
+    assert not re.search(r"\bskel\b|\bSkel\b|Skeleton", text)
+    assert "order-paid" in (folder / "pyproject.toml").read_text()
 
 
 def test_a_module_without_a_schema_says_so(configured):

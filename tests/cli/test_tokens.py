@@ -30,6 +30,7 @@ def test_a_token_is_made_shown_once_listed_and_revoked(tokens, tmp_path):
     (listed,) = json.loads(tokens("list", "--json").stdout)
     assert listed == {key: value for key, value in made.items() if key != "token"}
     assert (listed["account_id"], listed["name"]) == (ACCOUNT, "portal")
+    assert list(made) == ["id", "account_id", "name", "since", "token"]
     assert json.loads(tokens("list", "--account", "f" * 32, "--json").stdout) == []
     revoked = tokens("revoke", made["id"])
     said = f"revoked token {made['id']} of account {ACCOUNT}\n"
