@@ -3,10 +3,12 @@
 import os
 import resource
 import socket
+import sqlite3
 import sys
 import threading
 import time
 import tomllib
+from contextlib import closing
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
@@ -281,6 +283,21 @@ def test_an_embedded_store_that_cannot_be_used(settings, tmp_path, forbidden):
     what, mend = f"{file} is not writable", "run as its owner, or chown it"
     assert as_tuple(found) == (PROBLEM, what, mend)
     assert forbidden == [(file, os.R_OK | os.W_OK)]
+
+
+def test_a_database_whose_rows_break_its_rules_is_corrupt(settings, tmp_path):
+    """SQLite raises no error for these: its check says what is wrong."""
+    file = tmp_path / "data" / "store.sqlite3"
+    file.parent.mkdir()
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE t (a)")
+        database.execute("INSERT INTO t VALUES (NULL)")
+        database.execute("PRAGMA writable_schema = 1")
+        database.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE t (a NOT NULL)'")
+        database.commit()
+    (found,) = files.databases(settings())
+    assert (found.name, found.result) == ("databases", PROBLEM)
+    assert found.what == f"{file} is corrupt: NULL value in t.a"
 
 
 def test_a_database_that_cannot_be_opened_is_not_called_corrupt(settings, tmp_path):
