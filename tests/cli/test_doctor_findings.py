@@ -275,6 +275,16 @@ def test_a_folder_that_cannot_be_used(settings, tmp_path, forbidden):
     assert forbidden == [(tmp_path / "data", os.R_OK | os.W_OK | os.X_OK)]
 
 
+def test_a_file_that_every_user_can_change(settings, tmp_path):
+    file = tmp_path / "data" / "api.token"
+    file.parent.mkdir(mode=0o700)
+    file.touch()
+    file.chmod(0o646)
+    found, _space = files.data_directory(settings())
+    what = f"{file} can be changed by every user (mode 646): chmod o-w it"
+    assert as_tuple(found) == (PROBLEM, what, "Callboard does not start before")
+
+
 def test_an_embedded_store_that_cannot_be_used(settings, tmp_path, forbidden):
     file = tmp_path / "data" / "store.sqlite3"
     file.parent.mkdir()
