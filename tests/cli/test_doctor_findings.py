@@ -9,6 +9,7 @@ import threading
 import time
 import tomllib
 from contextlib import closing
+from datetime import datetime
 from ipaddress import ip_network
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +23,14 @@ from callboard.actors.messages import Health
 from callboard.adapters.broker.rabbitmq.probe import BrokerAbout, ProbeFailed
 from callboard.adapters.keys.api_token import admin_token
 from callboard.adapters.keys.secret_box import SecretBox
+from callboard.adapters.store.couchdb_probe import StoreAbout
 from callboard.adapters.store.embedded import EmbeddedStore
+from callboard.adapters.store.protocol import Row
 from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.doctor import broker, configuration, files, installation, machine, store, system
 from callboard.cli.doctor.checks import checks
 from callboard.cli.doctor.finding import Check, Finding, Result, findings
+from callboard.cli.doctor.store_rights import lacking_rights
 from callboard.config.loader import ConfigError, load
 from callboard.config.settings import Settings, TracingSettings
 from callboard.supervision import TreeNode
@@ -813,3 +817,43 @@ def test_each_step_at_which_a_broker_fails_has_advice():
         assert "rabbitmqctl set_permissions" in broker.MEND[step]
     assert "%XX" in broker.MEND["url"]
     assert "amqp.ca_bundle" in broker.MEND["tls"]
+
+
+class Watched:
+    """The interface of CouchdbStore: a store with an account's hooks, whose admin the user is."""
+
+    def __init__(self, account_id):
+        self.account_id, self.looked_for = account_id, []
+
+    def database_exists(self, database):
+        self.looked_for.append(database)
+        return True
+
+    def security(self, _database):
+        return {"admins": {"names": ["callboard"]}}
+
+    def get(self, _database, _id):
+        return None
+
+    def view(self, _database, _view, **_how):
+        yield Row(None, self.account_id, 1, None)
+
+    def list_databases(self, *_limits):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("now", "months"),
+    [
+        ("2026-11-23T23:59:59+00:00", ["202611"]),
+        ("2026-11-24T00:00:00+00:00", ["202611", "202612"]),
+        ("2026-11-30T23:59:59+00:00", ["202611", "202612"]),
+    ],
+)
+def test_a_month_s_database_is_looked_for_a_week_ahead(settings, monkeypatch, now, months):
+    monkeypatch.setattr(time, "time", lambda: datetime.fromisoformat(now).timestamp())
+    account_id = "a1" * 16
+    couchdb, about = Watched(account_id), StoreAbout("CouchDB", "3", "callboard", (), 0.0)
+    assert [*lacking_rights(couchdb, about, settings())] == []
+    modbs = [name for name in couchdb.looked_for if name.count("-")]
+    assert [name.rpartition("-")[2] for name in modbs] == months
