@@ -16,6 +16,7 @@ from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topolog
 from callboard.adapters.store.embedded import EmbeddedStore
 from callboard.adapters.store.views import ALL, WEBHOOKS
 from callboard.cli.hooks.declaring import carry_out, difference, exported
+from callboard.cli.terminal.output import WrongUsage
 from callboard.config.settings import ApiSettings, ModuleSettings, QuotaSettings
 from callboard.webhooks.declarations.form import read_declarations
 from callboard.webhooks.declarations.plan import PutHook, Removed
@@ -111,6 +112,13 @@ def test_an_export_tells_how_many_hooks_it_has_read(system):
     assert sum(read) == 2 + 3
 
 
+def test_an_export_is_sorted_whatever_the_order_of_the_accounts(system):
+    text = hook("h2", "a") + hook("h3", "a") + hook("h1", "b")
+    system.apply(text)
+    assert system.export("b", "a") == system.export("a", "b") == system.export()
+    assert system.export("b", "a").endswith(text)
+
+
 def test_changes_are_announced_and_in_effect(system, servers):
     system.apply(hook("h1") + hook("h2") + hook("h3"))
     system.in_table()
@@ -187,6 +195,21 @@ def test_secrets_come_by_reference_and_are_exported_by_it(system, tmp_path, monk
     assert left == first[1]
     system.apply(hook("h1", more="secrets = []\n"), tmp_path)
     assert "pvt_secrets" not in system.hook("h1")
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("env:ABSENT", "env:ABSENT: is not set"),
+        ("file:PRESENT", "file:PRESENT: .* No such file"),
+        ("PRESENT", "PRESENT: write env:NAME or file:PATH"),
+    ],
+)
+def test_a_reference_to_no_secret_is_refused(system, tmp_path, monkeypatch, reference, said):
+    monkeypatch.setenv("PRESENT", SECRET)
+    with pytest.raises(WrongUsage, match=said):
+        system.apply(hook("h1", more=f'secrets = ["{reference}"]\n'), tmp_path)
+    assert system.hook("h1") is None
 
 
 def test_quotas_are_set_before_the_hooks_that_need_them(world, servers, tmp_path):
