@@ -60,13 +60,17 @@ def chunk(body):
 def test_a_body_that_never_ends_is_given_up(hurried):
     start, body = run(hurried.app, [chunk(b"{")])
     assert start["status"] == 408
-    assert json.loads(body["body"])["message"] == "request_timeout"
+    answer = json.loads(body["body"])
+    assert answer["message"] == "request_timeout"
+    assert answer["data"] == {"message": "the body did not come within 0.05 s"}
     assert (b"connection", b"close") in start["headers"]
 
 
 def test_of_a_body_without_a_length_no_more_is_read_than_allowed(api):
-    start, _body = run(api.app, [chunk(b"x" * 600_000)] * 3)
+    start, body = run(api.app, [chunk(b"x" * 600_000)] * 3)
     assert start["status"] == 413
+    told = {"message": "the body is longer than 1048576 bytes"}
+    assert json.loads(body["body"])["data"] == told
 
 
 def test_a_body_with_two_lengths_is_refused_and_the_connection_ends(api):
@@ -74,7 +78,10 @@ def test_a_body_with_two_lengths_is_refused_and_the_connection_ends(api):
     both = [(b"transfer-encoding", b"chunked"), (b"content-length", b"4")]
     start, body = run(api.app, [chunk(b"{}")], both)
     assert start["status"] == 400
-    assert json.loads(body["body"])["message"] == "bad_request"
+    answer = json.loads(body["body"])
+    assert answer["message"] == "bad_request"
+    told = {"message": "send Content-Length or Transfer-Encoding, not both"}
+    assert answer["data"] == told
     assert (b"connection", b"close") in start["headers"]
     for one in both:
         start, _body = run(api.app, [{"type": "http.request", "body": b"{}"}], [one])
