@@ -145,3 +145,32 @@ def test_after_a_refused_event_a_death_is_still_one_of_some_event(tmp_path):
             guard.run(event(1), refuse, ends)
         suspects.dead = True
     assert Suspects(tmp_path / "responder", None).wary
+
+
+def test_an_event_that_is_made_after_all_is_suspected_no_longer(tmp_path):
+    assert [sliced_life(tmp_path, deadly={7}) for _ in range(2)] == [None, None]
+    assert len(Suspects(tmp_path / "responder", None)) == 1
+    assert sliced_life(tmp_path, deadly=()) == {number: number for number in range(20)}
+
+
+def test_a_death_after_a_slice_is_one_of_some_event(tmp_path):
+    assert life(tmp_path, [event(0)], deadly={0}) is None
+    suspects = Killed(tmp_path / "responder", None)
+    guard, key = EventGuard(suspects, held=100), message_of(event(1))
+    with guard.handling():
+        guard.run(event(1), lambda raw: raw.tag, lambda _result: False)
+        assert guard.make(key, lambda: "made") == "made"
+        suspects.dead = True
+    heir = Suspects(tmp_path / "responder", None)
+    assert (heir.wary, len(heir)) == (True, 0)
+
+
+def test_as_many_events_are_marked_by_their_digests_as_may_be_redelivered(tmp_path):
+    assert life(tmp_path, [event(0)], deadly={0}) is None
+    suspects = Killed(tmp_path / "responder", None)
+    guard, marked = EventGuard(suspects, held=2), []
+    mark = suspects.mark
+    suspects.mark = lambda one=b"": (marked.append(bool(one)), mark(one))
+    for number in range(3):
+        guard.run(event(number), len_of, ends)
+    assert marked == [True, False, True, False]

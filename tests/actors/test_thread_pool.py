@@ -1,6 +1,7 @@
 import threading
 
 from callboard.actors.base.thread_pool import LOOKING, ThreadPool
+from services.rabbitmq import wait_until
 
 PATIENCE_S = 10
 
@@ -134,4 +135,24 @@ def test_threads_start_when_they_are_needed():
         pool.add(number)
         assert done.acquire(timeout=PATIENCE_S)
     assert 1 <= len(set(threading.enumerate()) - before) <= LOOKING
+    pool.close()
+
+
+def test_a_thread_that_has_slept_counts_as_one_that_looks_when_it_is_woken():
+    go_on, done = threading.Event(), threading.Semaphore(0)
+
+    def work(blocks):
+        if blocks:
+            go_on.wait(PATIENCE_S)
+        done.release()
+
+    before = set(threading.enumerate())
+    pool = ThreadPool(LOOKING + 3, work, "test")
+    pool.add(False)
+    assert done.acquire(timeout=PATIENCE_S)
+    wait_until(lambda: pool._asleep, "thread that sleeps", PATIENCE_S)
+    for _number in range(LOOKING + 3):
+        pool.add(True)
+    assert len(set(threading.enumerate()) - before) == LOOKING
+    go_on.set()
     pool.close()

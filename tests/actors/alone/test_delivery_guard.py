@@ -265,3 +265,45 @@ def test_the_more_deaths_they_are_suspected_of_the_fewer_go_together(tmp_path):
     assert not starts(once[0])
     under_way.clear()
     assert [starts(work) for work in once[:2]] == [True, True]
+
+
+def after_a_death(folder, held):
+    """A guard of the next process after one that was killed, with its suspects."""
+    DeliveryGuard(Suspects(folder / "suspects", None), held)
+    suspects = Suspects(folder / "suspects", None)
+    return suspects, DeliveryGuard(suspects, held)
+
+
+def test_as_many_as_may_be_redelivered_are_noted_after_a_death(tmp_path):
+    suspects, guard = after_a_death(tmp_path, held=2)
+    for number in range(4):
+        guard.sends(delivery(number))
+    assert len(suspects) == 2
+    for number in range(4):
+        guard.survived(delivery(number))
+    assert guard.is_calm
+
+
+def test_those_that_were_sent_meanwhile_are_innocent_of_an_exception(tmp_path):
+    suspects, guard = after_a_death(tmp_path, held=3)
+    for number in range(3):
+        guard.sends(delivery(number))
+    guard.raised(delivery(1))
+    assert [guard.waits(Work(delivery(n)), lambda _one: True) for n in range(3)] == [False] * 3
+    assert len(suspects) == 1, "the one over which it was raised"
+
+
+def test_a_delivery_that_was_given_up_once_may_be_suspected_again(tmp_path):
+    guard = DeliveryGuard(Suspects(tmp_path / "suspects", None), 0)
+    work = Work(delivery(1))
+    for _time in range(2):
+        assert not guard.refuses(work)
+        guard.raised(work.delivery)
+    assert guard.refuses(work)
+    guard.settled(lambda _work: True)
+    assert not guard.is_calm, "its dead letter is not stored"
+    guard.settled(lambda _work: False)
+    assert guard.is_calm
+    guard.raised(work.delivery)
+    guard.settled(lambda _work: False)
+    assert not guard.is_calm

@@ -555,3 +555,29 @@ def test_a_connection_that_is_lost_while_a_queue_is_removed_leaves_nothing_behin
     assert it.calls == [("consume", QUEUE, 40)]
     it.queues.declared(Declared(QUEUE, 0))
     assert it.calls == [("remove", QUEUE, False)]
+
+
+def test_a_run_of_overdue_messages_is_not_handed_out(it):
+    it.connect(H, G)
+    it.take(1, 2)
+    other = IncomingMessage(3, "", "callboard.events.ordered.g", b"")
+    it.queues.take(other, retry(3, hook="g"))
+    it.queues.begin_runs()
+    for tag, hook in ((1, "h"), (2, "h"), (3, "g")):
+        it.queues.decide(tag, Send(retry(tag, hook=hook)), 1)
+    assert it.queues.overdue([2, 99]) == [1, 2]
+    run = it.queues.next_run()
+    assert [tag for tag, _item in run.items] == [3]
+    assert it.queues.next_run() is None
+    assert it.queues.tags([1, 2, 3]) == [3]
+
+
+def test_at_most_500_queues_and_deliveries_are_listed_at_once(it):
+    hooks = [f"h{number:03}" for number in range(501)]
+    for number, hook in enumerate([hooks[0], *hooks]):
+        queue = IncomingMessage(number, "", it.queues.add_queue(("a", hook)).queue, b"")
+        it.queues.take(queue, retry(number, hook=hook))
+        it.queues.declared(Declared(queue.routing_key, 0))
+    listed = it.queues.listed(ListHookQueues()).queues
+    assert [queue.hook_id for queue in listed] == hooks[:500]
+    assert [len(queue.deliveries) for queue in listed] == [2, *[1] * 498, 0]
