@@ -235,7 +235,6 @@ class HookTable(Role):
             if self._is_replaced(each):
                 del self._subscribers[address]
         self._report_applied()
-        self._report_cleared()
 
     def _is_replaced(self, responder: _Subscriber | Subscribe) -> bool:
         """Whether a later incarnation is up: no barrier is to wait for the one before."""
@@ -248,7 +247,6 @@ class HookTable(Role):
             if message.ticket in tickets:
                 tickets[message.ticket][1].discard(str(sender))
         self._report_applied()
-        self._report_cleared()
 
     def _report_applied(self) -> None:
         """Clear the deliverers of outdated deliveries once all responders have passed a barrier.
@@ -260,7 +258,7 @@ class HookTable(Role):
                 del self._barriers[ticket]
                 outdated, self._outdated = tuple(self._outdated), set()
                 self._clearing[ticket] = listener, self._report_outdated(outdated, ticket)
-                self._report_cleared()
+        self._report_cleared()
 
     def _report_cleared(self) -> None:
         """Notify the listener of barriers that all deliverers still up have passed, too."""

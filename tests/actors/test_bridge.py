@@ -276,6 +276,10 @@ def test_an_event_of_no_module_becomes_a_dead_letter_where_there_is_no_other_nod
     )
     assert bridge.stats()["no_module"] == 1
     assert bridge.stats()["acknowledged"] == 1
+    bridge.measure()
+    counters = bridge.tally.figures().counters
+    counted = catalog.MESSAGES_UNCLAIMED, catalog.MESSAGES_NO_MODULE, catalog.MESSAGES_ACKNOWLEDGED
+    assert [counters[metric.name, ()] for metric in counted] == [1, 1, 1]
 
 
 def offer(bridge, clock):
@@ -362,6 +366,15 @@ def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
     assert len(bridge.broker.published) == 2, "the others have a pause of their own"
     offer(bridge, clock)
     assert [message.body for message in bridge.broker.published] == [b"1", b"2", b"3", b"4"]
+
+
+def test_with_a_prefetch_of_one_an_event_has_its_pause(tmp_path, clock):
+    bridge = started(tmp_path, url="amqp://127.0.0.1:1", prefetch=1)
+    bridge.receive(b"1", exchange="house", key="door.open")
+    assert bridge.broker.published == []
+    bridge.receive(b"2", first=2, exchange="house", key="door.open")
+    assert [message.body for message in bridge.broker.published] == [b"1"]
+    bridge.closing.close()
 
 
 def test_a_stop_waits_for_what_is_on_its_way_to_the_broker(one_of_several, clock):

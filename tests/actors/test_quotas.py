@@ -129,6 +129,16 @@ def test_ended_test_deliveries_make_room(samples, receiver):
     begin(samples, receiver.url, "a", 4)
 
 
+def test_one_that_has_ended_makes_room_for_one(samples, receiver):
+    begin(samples, f"{receiver.url}/hang", "a", 3)
+    begin(samples, receiver.url, "a", 1)
+    assert samples.refusal("a", 4) is not None
+    assert select.select([samples], [], [], patient(20))[0]
+    assert len(samples.ended()) == 1
+    begin(samples, f"{receiver.url}/hang", "a", 1)
+    assert "the account has 4 test deliveries" in samples.refusal("a", 4).reason
+
+
 def result_of(samples, uri, **fields):
     """The result of one test delivery of `{"a": "é"}`."""
     hook = hooks_with(account_id="a", uri=uri, format="json", **fields)("h")

@@ -5,6 +5,7 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
+from attrs import evolve
 
 from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
@@ -13,6 +14,7 @@ from callboard.actors.messages.operational import EventsReported, ReportEvents
 from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
+from callboard.config.settings import AttemptsSettings
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from support.world import Broker, Store, World
 
@@ -246,3 +248,27 @@ def test_the_log_says_that_the_policy_cannot_be_read():
         assert world.logged == [
             {"event": "store_unavailable", "actor": ATTEMPT_LOG, "reason": "the store is away"}
         ]
+
+
+@pytest.mark.logs("attempts_refused", "store_unavailable")
+def test_what_was_dropped_and_what_the_store_refused_is_counted_together(world, servers, settings):
+    log = Log(world, servers, evolve(settings, attempts=AttemptsSettings(spool_mb=1)))
+    log.store.away = True
+    large = [(MONTH, {"_id": f"a{n:02}", "body": "x" * 100_000}) for n in range(15)]
+    for batch, one in enumerate(large):
+        log.send(batch, one)
+    log.world.pass_time(1)
+    dropped = log.actor.actor.stats()["dropped"]
+    assert 0 < dropped < 15
+    log.store.away = False
+
+    def refuse(_database, _documents):
+        raise StoreError("no valid name")
+
+    log.store.save_many = refuse
+    log.world.pass_time(10)
+    log.actor.actor.measure()
+    counters = log.actor.actor.tally.figures().counters
+    assert log.actor.actor.stats()["refused"] == 15 - dropped
+    assert counters["callboard_attempts_dropped_total", ()] == 15
+    assert counters["callboard_attempts_written_total", ()] == 0

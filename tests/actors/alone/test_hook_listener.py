@@ -623,3 +623,26 @@ def test_the_failures_of_a_hook_are_forgotten_when_it_is_edited_not_when_it_is_c
         "hooks": ["h0001"],
         "reason": "the store is away",
     }
+
+
+@pytest.mark.parametrize("node", ["its own", "another"])
+def test_only_a_seen_change_of_this_node_is_not_read_again(hooks, node):
+    """What another node announces may be gone from the store since."""
+    name = hooks.settings.node.name if node == "its own" else "another"
+    hooks.start()
+    hooks.load_all()
+
+    def announce():
+        key, body = document_change("doc_created", "webhooks", stored, name)
+        hooks.broker.publish("configuration", key, json.dumps(body).encode(), Properties())
+        hooks.world.pass_time(1)
+        changes = hooks.table.take(ChangeHooks)
+        return [hook.id for change in changes for hook in change.put], [
+            id for change in changes for _account, id in change.remove
+        ]
+
+    hooks.save(1)
+    stored = hooks.store.get("webhooks", "h0001")
+    assert announce() == (["h0001"], [])
+    hooks.store.delete("webhooks", "h0001", stored["_rev"])
+    assert announce() == ([], [] if node == "its own" else ["h0001"])

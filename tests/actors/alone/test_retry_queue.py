@@ -2,10 +2,13 @@
 
 import itertools
 import json
+from contextlib import closing
 
 import pytest
+from attrs import evolve
 
 from callboard.actors.delivery.retry_queue import RetryQueue
+from callboard.actors.delivery.waiting_deliveries import waiting_index
 from callboard.actors.messages import (
     Defer,
     Deferred,
@@ -14,6 +17,7 @@ from callboard.actors.messages import (
     EventDeliveries,
     Figures,
     FindHooks,
+    FindOrdered,
     HooksFound,
     HooksOutdated,
     HooksRefreshed,
@@ -33,10 +37,11 @@ from callboard.actors.messages.paths import (
 )
 from callboard.adapters.broker.protocol import Properties
 from callboard.adapters.store.spool import Spool
+from callboard.adapters.store.waiting_index import Window
 from callboard.config.time_limits import overdue_s
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.hook import Hook
-from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.hooks.options import CANCELLED_UNTIL, Options
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json, in_time
 from support.world.world import FakePeer
 
@@ -482,3 +487,47 @@ def test_the_depths_of_the_queues_are_measured_again_and_again(retries):
     assert waiting() == {"2h": 1}
     retries.defer(2, retries.message(after_s=7200.0, id="d2"), retries.message(60.0, id="d3"))
     assert waiting() == {"2h": 2, "1m": 1}
+
+
+def test_waiting_deliveries_of_events_before_a_cancellation_are_listed_no_longer(retries, servers):
+    now_ms = int((retries.world.unix_s + retries.world.now) * 1000)
+    cancelled = {"_id": "h", "pvt_type": "webhook", CANCELLED_UNTIL: now_ms}
+    servers.store.ensure_database("webhooks")
+    servers.store.save("webhooks", cancelled)
+    with closing(waiting_index(retries.settings)) as index:
+        for id, taken_ms in (("d1", now_ms), ("d2", now_ms + 1)):
+            retries.defer(int(id[1:]), evolve(retries.message(60.0, id=id), taken_ms=taken_ms))
+        retries.world.pass_time(1)
+        assert index.count(Window()) == 2
+        retries.table.say(retries.actor, HooksOutdated(7, (("a", "h"),)))
+        assert [one.id for one in index.page(Window(), None, 9)] == ["d2"]
+
+
+def test_a_new_hook_table_is_asked_which_hooks_are_ordered(retries):
+    retries.world.pass_time(0.1)
+    retries.table.take(FindOrdered)
+    peers = retries.deliverer, retries.table, retries.listener
+    for restarts in (False, True):
+        if restarts:
+            retries.table.restart()
+        retries.world.tell_peers(retries.actor, *peers)
+        retries.world.pass_time(0.1)
+        assert len(retries.table.take(FindOrdered)) == restarts
+
+
+def test_due_deliveries_go_to_a_deliverer_as_soon_as_there_is_one(retries):
+    retries.world.tell_peers(retries.actor, retries.table, retries.listener)
+    retries.defer(7, retries.message(after_s=1.0))
+    assert retries.due() == []
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
+    assert [list(items.values()) for _share, items in retries.due(0.01)] == [["d1"]]
+
+
+def test_a_confirmation_without_its_deliverer_is_sent_once_it_is_known_again(retries):
+    retries.defer(7, retries.message())
+    retries.world.tell_peers(retries.actor, retries.table, retries.listener)
+    retries.world.pass_time(1)
+    assert retries.confirmed() == []
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
+    retries.world.pass_time(0.01)
+    assert retries.confirmed() == [7]

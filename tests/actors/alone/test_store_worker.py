@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from callboard.actors.base.role import Role
 from callboard.actors.base.slices import SlicedJob
 from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.messages import FlushHooks
@@ -83,3 +84,49 @@ def test_while_the_broker_is_away_changes_wait(world, servers, worker):
     world.pass_time(20)
     assert published(world, servers) == [("doc_edited", "webhooks", "h")]
     assert (worker.stats()["unpublished"], worker.stats()["broker"]) == (0, "up")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_each_call_of_the_store_is_a_sign_of_life_of_an_actor_that_waits_for_it(
+    world, servers, settings, waits
+):
+    """Its supervisor gets no heartbeat while a handler calls the store again and again."""
+    signs = []
+
+    class Reader(Role):
+        waits_for_store = waits
+
+        def alive(self):
+            signs.append(world.now)
+            super().alive()
+
+    store = world.start(Reader, "reader", settings).actor.connect_store()
+    signs.clear()
+    assert store.ensure_database("webhooks") is True
+    assert store.get("webhooks", "none") is None
+    assert len(signs) == 2 * waits
+
+
+@pytest.mark.logs("broker_blocked", "broker_down", "change_not_published")
+def test_the_broker_is_shown_as_blocked_by_its_reason_and_until_it_is_not(world, servers, worker):
+    def blocked():
+        gauges = worker.tally.figures().gauges
+        return {labels: at for (name, labels), at in gauges.items() if "blocked" in name}
+
+    def block(reason):
+        servers.broker.block(reason)
+        worker.publish([Change("doc_edited", "webhooks", HOOK)])
+        world.pass_time(1)
+
+    memory, disk = ("worker", "low on memory"), ("worker", "low on disk")
+    before = world.unix_s + world.now
+    block(memory[1])
+    assert blocked()[memory] == pytest.approx(before, abs=1)
+    servers.broker.unblock()
+    world.pass_time(1)
+    assert blocked() == {memory: 0}
+    block(disk[1])
+    assert blocked() == {memory: 0, disk: pytest.approx(before + 2, abs=1)}
+    servers.broker.stop(5)
+    world.pass_time(1)
+    assert blocked() == {memory: 0, disk: 0}
