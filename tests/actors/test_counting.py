@@ -121,3 +121,7 @@ def test_without_work_it_does_not_wake():
 
 def heard(tree, metrics):
     return tree.ask(metrics, HowMany(), Heard)
+
+
+def test_an_actor_without_endpoints_shows_none():
+    assert Counter().busiest_endpoints() == ()

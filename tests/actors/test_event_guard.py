@@ -32,6 +32,10 @@ class Killed(Suspects):
         if not self.dead:
             super().clear(digest)
 
+    def clear(self, digest):
+        if not self.dead:
+            super().clear(digest)
+
 
 def event(number):
     return RawEvent(number, "e", "k", str(number).encode(), None, None)
@@ -174,3 +178,19 @@ def test_as_many_events_are_marked_by_their_digests_as_may_be_redelivered(tmp_pa
     for number in range(3):
         guard.run(event(number), len_of, ends)
     assert marked == [True, False, True, False]
+
+
+def test_an_event_that_is_handled_after_all_is_suspected_no_longer(tmp_path):
+    events = [event(number) for number in range(5)]
+    assert [life(tmp_path, events, deadly={3}) for _ in range(2)] == [None, None]
+    assert len(Suspects(tmp_path / "responder", None)) == 1
+    assert life(tmp_path, events, deadly=()) == {number: number for number in range(5)}
+    assert len(Suspects(tmp_path / "responder", None)) == 0
+
+
+def test_before_any_death_events_are_not_marked_by_themselves(tmp_path):
+    suspects, marked = Suspects(tmp_path / "responder", None), []
+    guard, suspects.mark = EventGuard(suspects, held=100), marked.append
+    assert guard.run(event(1), len_of, ends) == 1
+    assert guard.make(message_of(event(1)), lambda: "made") == "made"
+    assert marked == []

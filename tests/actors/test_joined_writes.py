@@ -45,6 +45,11 @@ def test_the_head_and_the_body_of_a_response_are_one_packet():
     assert written(respond) == ([], [b"headbody"])
 
 
+def test_sixteen_kib_wait_for_the_end_of_the_turn():
+    whole = b"x" * 16_384
+    assert written(lambda joined: joined.write(whole)) == ([], [whole])
+
+
 def test_what_is_much_is_sent_at_once_and_in_order():
     def respond(joined):
         joined.write(b"head")

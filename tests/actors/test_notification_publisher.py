@@ -137,3 +137,14 @@ def test_each_subscriber_is_sent_all_and_others_kinds_go_nowhere():
 def test_messages_of_programs_that_embed_it_are_of_the_first_version(message):
     """Such a program may run with another version of these classes."""
     assert message.version == 1
+
+
+def test_only_the_confirmation_of_the_last_batch_lets_another_follow():
+    queue = filled(1)
+    first = queue.batch()
+    assert not queue.seen(first.number), "none waits"
+    queue.add(*disabled(2))
+    second = queue.batch()
+    queue.add(*disabled(3))
+    assert not queue.seen(first.number), "it was confirmed before"
+    assert queue.seen(second.number)

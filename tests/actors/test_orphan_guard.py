@@ -41,3 +41,18 @@ def test_the_same_version_or_one_that_says_none_is_not(system, capabilities):
 
 def test_a_node_that_is_lost_is_not(system):
     assert heard(system, {VERSION: "0.0.1"}, added=False) is None
+
+
+def test_it_asks_to_hear_of_the_machines_that_come_and_go():
+    asked = []
+
+    class Asking(OrphanGuard):
+        def watch(self, *fds):
+            for fd in fds:
+                os.close(fd)
+
+        def notifyOnSystemRegistrationChanges(self, handleNotifications=True):
+            asked.append(handleNotifications)
+
+    Asking().on_start(os.getpid())
+    assert asked == [True]

@@ -5,15 +5,16 @@ import structlog.testing
 from attrs import evolve
 
 from callboard.actors.delivery.recording import Recorder
-from callboard.actors.messages import AttemptPolicy, Attempts
+from callboard.actors.messages import AttemptPolicy, Attempts, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
 from callboard.config.settings import AttemptsSettings, Settings
+from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.metrics.tally import Tally
 from callboard.webhooks.retries.outcome import ClientError, GiveUp, Response
-from callboard.webhooks.retries.policy import StandardPolicy
+from callboard.webhooks.retries.policy import KazooPolicy, StandardPolicy
 
 DELIVERY = Delivery("d" * 32, "e", "h", "acme", "all", "http://x/", "POST", "http://x/", (), b"")
 NOW = 1_700_000_000.0
@@ -151,3 +152,35 @@ def test_a_message_ends_with_the_record_whose_bodies_reach_a_million_bytes(
     records = 1 if body_limit else 2
     sent = [message for message in recorded.sent if isinstance(message, Attempts)]
     assert [len(message.documents) / records for message in sent] == [3, 1]
+
+
+def test_records_failures_and_hooks_to_disable_wait_to_be_reported():
+    recorded, its = Recorded(), job(log_successful=True)
+    recorder, counts = recorded.recorder, []
+    for call in (
+        lambda: recorder.delivered(its, Response(200), NOW),
+        lambda: recorder.failed(its, Response(503), NOW),
+        lambda: recorder.exhausted(its, Response(410), GiveUp("gone", disable=True), NOW),
+    ):
+        call()
+        counts.append(recorder.unreported)
+    assert counts == [1, 2, 4]
+
+
+def test_a_new_attempt_log_is_asked_which_attempts_to_record():
+    recorded = Recorded()
+    peers = {ATTEMPT_LOG: Peer(ATTEMPT_LOG, 2, "log", 1)}
+    recorded.recorder.on_peers({}, peers)
+    recorded.recorder.on_peers(peers, peers)
+    recorded.recorder.on_peers(peers, {})
+    assert recorded.sent == [WhichAttempts()]
+
+
+def test_a_record_counts_down_the_attempts_that_are_left():
+    recorded = Recorded()
+    delivery = evolve(DELIVERY, max_attempts=2)
+    for made in (1, 2):
+        one = Job(delivery, "x:80", KazooPolicy(), attempts_made=made)
+        recorded.recorder.retried(one, Response(503), NOW)
+    found = [(document["try"], document["retries_left"]) for document in recorded.attempts()]
+    assert found == [(2, 1), (1, "retries exceeded")]

@@ -27,3 +27,8 @@ def test_a_new_stream_ends_the_old_one():
     assert stream.take(2, 0, "new") == ["new"]
     assert stream.take(1, 1, "late") == []
     assert stream.take(2, 1, "next") == ["next"]
+
+
+def test_the_first_stream_may_have_any_number():
+    for stream in (0, 1, 7):
+        assert Resequencer().take(stream, 0, "first") == ["first"]

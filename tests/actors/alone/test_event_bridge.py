@@ -326,3 +326,12 @@ def test_batches_say_from_which_one_on_the_broker_has_not_redelivered(bridge):
     bridge.world.pass_time(5)
     [after] = bridge.responder.take(EventBatch)
     assert before.since <= before.batch < after.since <= after.batch
+
+
+def test_a_routed_batch_makes_room_for_the_next_at_once(bridge):
+    bridge.publish(*[b"x"] * 900)
+    batches = bridge.batches()
+    assert len(batches) == 2
+    for batch, events in batches:
+        bridge.responder.say(bridge.actor, Routed(batch, {}, {}, ()))
+    assert len(bridge.batches()) == 2

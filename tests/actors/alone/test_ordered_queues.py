@@ -235,6 +235,8 @@ def test_after_a_lost_connection_the_sources_send_and_the_broker_redelivers(it):
     _ = it.calls
     it.queues.down()
     assert len(it.queues) == 0
+    it.queues.hooks([(H, False), (G, False)])
+    assert [call for call in it.calls if call[0] == "declare"] == []
     it.queues.up()
     it.queues.declared(Declared(QUEUE, 0))
     # That of the tag is redelivered by the broker.

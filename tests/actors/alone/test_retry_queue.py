@@ -424,7 +424,9 @@ def test_what_the_bridge_has_not_released_is_not_confirmed(retries):
     assert retries.unconfirmed == 0
     [message] = retries.broker.held("callboard.events.ordered.h")
     now_ms = (retries.world.unix_s + retries.world.now) * 1000
-    assert from_json(message.body).taken_ms == pytest.approx(now_ms, abs=200)
+    item = from_json(message.body)
+    assert item.taken_ms == pytest.approx(now_ms, abs=200)
+    assert (item.attempts_made, item.due_ms, item.deferrals) == (0, 0, 0)
 
 
 def test_a_new_hook_listener_is_asked_for_fresh_hooks_at_once(retries):

@@ -7,7 +7,7 @@ import pytest
 from callboard.actors.base.role import Role
 from callboard.actors.base.slices import SlicedJob
 from callboard.actors.hooks.change_exchange import change_topology
-from callboard.actors.messages import FlushHooks
+from callboard.actors.messages import ConfigurationChanged, FlushHooks
 from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.actors.operations.store_worker import StoreWorker
 from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
@@ -130,3 +130,27 @@ def test_the_broker_is_shown_as_blocked_by_its_reason_and_until_it_is_not(world,
     servers.broker.stop(5)
     world.pass_time(1)
     assert blocked() == {memory: 0, disk: 0}
+
+
+def test_documents_that_have_changed_are_read_again(world, servers, worker):
+    def found():
+        return worker.accounts.setting("webhooks", "color", "default")
+
+    def write(text):
+        document = servers.store.get("system_config", "webhooks") or {"_id": "webhooks"}
+        servers.store.save("system_config", document | {"default": {"color": text}})
+
+    servers.store.ensure_database("system_config")
+    write("red")
+    assert found() == "red"
+    write("blue")
+    for documents, seen in (
+        ((), "red"),
+        ((("system_config", "another"), ("accounts", "webhooks")), "red"),
+        ((("system_config", "webhooks"),), "blue"),
+    ):
+        worker.receiveMsg_ConfigurationChanged(ConfigurationChanged(documents), None)
+        assert found() == seen
+    write("green")
+    worker.receiveMsg_ConfigurationChanged(ConfigurationChanged(None), None)
+    assert found() == "green"
