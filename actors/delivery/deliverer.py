@@ -476,7 +476,6 @@ class Deliverer(UsesHooks):
 
     def _conclude_again(self, job: Job, status: int) -> None:
         """Repeat the consequences of an attempt whose deliverer died before they were stored."""
-        job.answered = None
         outcome, now = Response(status), time.time()
         then = verdict(job.policy, job.delivery, job.attempts_made, outcome, now, random)
         self._follow(job, outcome, then, now)

@@ -64,7 +64,6 @@ class Initializer(BrokerRole):
         self._waiting = False
         self._try_due = self.timer(self._begin_work)
         self._look_due = self.timer(self._begin_work)
-        self._account_seen = False
         if self.settings.is_trial:
             self.log.info("store_left_as_it_is")
             self.after(0, self.finish)

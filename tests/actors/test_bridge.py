@@ -699,3 +699,23 @@ def test_it_looks_for_a_block_although_nobody_publishes(bridge):
     for call in bridge.repeated:
         call()
     assert bridge.broker.probes == 1
+
+
+# The end
+
+
+@pytest.mark.parametrize("end", ["settled", "requeued", "disconnected"])
+def test_it_is_quiet_once_it_holds_no_event_any_more(bridge, end):
+    bridge.receive(b"{}")
+    [batch] = bridge.batches()
+    holders = {"1/0": ("deliveries/deliverer-1", 1)}
+    bridge.receiveMsg_Quiesce(Quiesce(), "owner")
+    bridge.receiveMsg_Routed(Routed(batch.batch, {"1/0": (1,)}, holders, ()), "responder")
+    bridge.sent.clear()
+    if end == "settled":
+        bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), (), (("1/0", (1,)),)), None)
+    elif end == "requeued":
+        bridge.on_overdue({1})
+    else:
+        bridge.on_broker(ConnectionDown("lost", 1.0))
+    assert bridge.sent == [Quiesced()]

@@ -62,3 +62,15 @@ def test_a_result_is_forgotten_in_time_and_when_there_are_many(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: later)
     found.of("https://5.example/", RULES)
     assert len(resolver.asked) == doubts.MAX_KEPT + 4
+
+
+def test_a_result_is_used_again_for_less_than_thirty_seconds(monkeypatch):
+    resolver, began = Resolver(), time.monotonic()
+    resolver.goes_on.set()
+    found = Doubts(resolver.doubt)
+    looked_up = []
+    for later_s in (0, 29.9, 30):
+        monkeypatch.setattr(time, "monotonic", lambda: began + later_s)  # noqa: B023
+        found.of("https://a.example/", RULES)
+        looked_up.append(len(resolver.asked))
+    assert looked_up == [1, 1, 2]

@@ -1,6 +1,7 @@
 """Requests for stored hooks, one and many, on a real store: what is saved, published, answered."""
 
 import base64
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -252,3 +253,10 @@ def test_to_set_quotas_writes_no_defaults_of_the_cluster(it):
     stored = it.documents.get("account/ac/me/1", "configs_webhooks")
     assert stored["quotas"] == {"hooks": 2}
     assert not it.documents.database_exists("system_config")
+
+
+def test_a_cancellation_is_marked_with_its_time_in_unix_milliseconds(it, monkeypatch):
+    id = it.add()
+    monkeypatch.setattr(time, "time", lambda: 1_790_000_000.25)
+    it.one.cancel(CancelDeliveries(id), "client")
+    assert it.hook(id)["pvt_deliveries_cancelled_ms"] == 1_790_000_000_250

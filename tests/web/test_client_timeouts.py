@@ -44,6 +44,7 @@ def place(api):
     yield "127.0.0.1", ports.get(timeout=patient(20))
     server.stop()
     assert ended.get(timeout=patient(20)) is None
+    assert api.app.state.sampler.watch() is None, "no stream begins any more"
 
 
 def is_left(client):
@@ -326,6 +327,36 @@ def test_a_reader_has_ten_seconds_for_each_64_kib(client, closing):
     assert "aborted" not in client.transport.ends
     client.loop.pass_time(0.1)
     assert "aborted" in client.transport.ends
+
+
+def test_a_reader_that_leaves_one_byte_is_left(client):
+    client.protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.transport.unread = 1
+    client.protocol.pause_writing()
+    client.loop.pass_time(10)
+    assert client.transport.ends == ["aborted"]
+
+
+def test_a_connection_that_makes_room_is_closed_at_once(client):
+    client.protocol.close_now()
+    assert client.transport.ends == ["aborted"]
+
+
+def test_a_connection_of_a_socket_without_an_address_has_none():
+    """uvicorn knows none of a Unix socket's client."""
+    opened = []
+    connections = SimpleNamespace(
+        opened=lambda _connection, address: opened.append(address), closed=opened.append
+    )
+    config = uvicorn.Config(respond, log_config=None, ws="none", lifespan="off")
+    with contextlib.closing(Loop()) as loop:
+        protocol = TimedProtocol(config, ServerState(), {}, loop, connections=connections)
+        transport = Transport()
+        transport.get_extra_info = {"peername": "", "sockname": "/run/api"}.get
+        protocol.connection_made(transport)
+        protocol.connection_lost(None)
+        loop.pass_time(0)
+    assert opened == ["", protocol]
 
 
 def test_a_reader_that_has_all_is_not_looked_after(client):

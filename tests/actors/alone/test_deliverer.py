@@ -315,10 +315,12 @@ def test_what_comes_behind_an_ordered_delivery_that_is_just_returning_returns_to
     deliveries.outcome = ClientError("timeout")
     due(deliveries, "1", run[0])
     deliveries.outcome = Response(200)
+    now_ms = int((deliveries.world.unix_s + deliveries.world.now) * 1000)
     due(deliveries, "2", *run)
     assert deliveries.sent == ["d0"]
     returned = [item for defer in deliveries.retries.take(Defer) for item in defer.items]
     assert [item.delivery.id for item in returned] == ["d0", "d1"]
+    assert returned[1].due_ms == now_ms, "at once"
 
 
 def test_an_ordered_delivery_that_comes_again_before_its_deferral_is_confirmed_has_not_ended(
@@ -424,7 +426,7 @@ def test_the_late_deliveries_of_an_old_event_are_deferred_at_once(deliveries):
     now, hold = deliveries.world.now, hold_s(deliveries.settings)
     events = tuple(
         EventDeliveries(tag, (delivery(f"d{tag}", f"h{tag}"),), taken_at=now - age)
-        for tag, age in ((1, hold - 1), (2, hold + 1))
+        for tag, age in ((1, hold), (2, hold + 1))
     )
     source = EVENT_BRIDGE, deliveries.bridge.incarnation
     deliveries.bridge.say(deliveries.actor, DeliveryBatch("1/0", source, events))
@@ -534,3 +536,39 @@ def test_an_endpoint_has_an_eighth_of_a_deliverers_share(prefetch, workers, wait
         amqp=AmqpSettings(prefetch=prefetch), delivery=DeliverySettings(workers=workers)
     )
     assert limits(settings).waiting == waiting
+
+
+def test_an_account_whose_deliveries_only_wait_for_an_endpoint_that_is_down_is_reported(deliveries):
+    deliveries.outcome = ClientError("timeout")
+    failing = tuple(delivery(f"d{number}", f"h{number}") for number in range(10))
+    deliveries.give("1/0", t5=failing)
+    deliveries.world.pass_time(1)
+    begun = len(deliveries.sent)
+    more = (evolve(delivery(f"e{number}"), account_id="b" * 32) for number in range(100))
+    deliveries.give("2/0", t6=tuple(more))
+    deliveries.world.pass_time(1)
+    assert len(deliveries.sent) == begun
+    reports = deliveries.listener.take(EndpointsDown)
+    accounts = [one.accounts for report in reports for one in report.down]
+    assert accounts == [("a" * 32,), ("a" * 32, "b" * 32)]
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(1, False), (60, True)])
+def test_records_and_deferrals_gather_for_a_tenth_of_a_second_or_to_a_hundred(
+    deliveries, count, at_once
+):
+    """Each of these has one of both."""
+    deliveries.outcome = Response(503)
+    events = tuple(
+        EventDeliveries(n, (evolve(delivery(f"d{n}", f"h{n}"), url=f"https://x{n}.example/"),))
+        for n in range(count)
+    )
+    source = EVENT_BRIDGE, deliveries.bridge.incarnation
+    deliveries.bridge.say(deliveries.actor, DeliveryBatch("1/0", source, events))
+
+    def deferred(seconds):
+        deliveries.world.pass_time(seconds)
+        return sum(len(defer.items) for defer in deliveries.retries.take(Defer))
+
+    assert deferred(0.15) == count * at_once
+    assert deferred(0.1) == count * (not at_once)

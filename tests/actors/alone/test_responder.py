@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from callboard.actors.events.responder import Responder
+from callboard.actors.events.unfired import UnfiredEvents
 from callboard.actors.messages import (
     DeliveryBatch,
     EventBatch,
@@ -20,6 +21,7 @@ from callboard.actors.messages import (
 )
 from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
 from callboard.config.settings import ModuleSettings
+from callboard.supervision import Timer
 from callboard.webhooks.hooks.options import Options
 from support.hooks import hooks_with
 
@@ -333,3 +335,15 @@ def test_a_later_subscription_is_known_by_its_number_although_the_clock_was_set_
         second = events.subscription()
         assert second > first
         first = second
+
+
+def test_what_fires_no_hook_is_logged_for_tables_of_the_configuration_only(world):
+    """Most events of other modules concern no hook."""
+    lines, module = [], SimpleNamespace(id="channel_create")
+    log = SimpleNamespace(info=lambda *line, **_facts: lines.append(line))
+    unfired = UnfiredEvents(module, lambda call: Timer(world.after, call), log)
+    for _time in range(2):
+        unfired.add({"no_hook": 2}, "key")
+        world.pass_time(100)
+    assert lines == []
+    assert unfired.stats() == {"no_hook": 4, "no_account": 0, "filtered": 0}

@@ -533,3 +533,58 @@ def test_a_confirmation_without_its_deliverer_is_sent_once_it_is_known_again(ret
     retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
     retries.world.pass_time(0.01)
     assert retries.confirmed() == [7]
+
+
+@pytest.fixture
+def bridge(retries):
+    bridge = retries.world.peer(EVENT_BRIDGE)
+    retries.world.tell_peers(
+        retries.actor, retries.deliverer, retries.table, retries.listener, bridge
+    )
+    return bridge
+
+
+def made(*events, refused=()):
+    """What a responder sends of the bridge's first batch."""
+    parts = tuple(EventDeliveries(tag, (one,)) for tag, one in events)
+    return DeliveryBatch("1/0", (EVENT_BRIDGE, 1), parts, refused)
+
+
+def settled(bridge):
+    return [
+        tag for report in bridge.take(Progress) for _share, tags in report.settled for tag in tags
+    ]
+
+
+def test_a_release_may_come_before_the_deliveries(retries, bridge):
+    bridge.say(retries.actor, Release(1, 1, before=3, released=(("1/0", (1,)),)))
+    retries.world.pass_time(0.1)
+    retries.table.say(retries.actor, made((1, delivery())))
+    retries.world.pass_time(0.1)
+    assert settled(bridge) == [1]
+    assert len(list(retries.broker.held("callboard.events.ordered.h"))) == 1
+
+
+@pytest.mark.logs("broker_down")
+def test_what_cannot_go_into_an_ordered_queue_is_given_up_by_a_deliverer(retries, bridge):
+    """A payload that the broker would refuse, and one that could not be encoded."""
+    large = delivery("large", body=bytes(13 * 2**20))
+    odd = delivery("odd", body=b"")
+    batch = made((1, delivery("small")), (2, large), refused=((3, odd, 0),))
+    retries.table.say(retries.actor, batch)
+    released = (("1/0", (1, 2, 3)),)
+    bridge.say(retries.actor, Release(1, 1, before=4, released=released))
+    retries.world.pass_time(0.1)
+    assert settled(bridge) == [1]
+    assert len(list(retries.broker.held("callboard.events.ordered.h"))) == 1
+    assert [
+        (item.delivery.id, reason, size)
+        for batch in retries.deliverer.take(DueBatch)
+        for _tag, item, reason, size in batch.refused
+    ] == [("large", "refused: payload", 13 * 2**20), ("odd", "refused: payload", 0)]
+    retries.broker.connections[0].lose("reset by peer")
+    retries.world.pass_time(3)
+    for batch in retries.deliverer.take(DueBatch):
+        retries.report(batch.share, [tag for tag, *_rest in batch.refused])
+    assert settled(bridge) == [2, 3]
+    assert retries.actor.actor.stats()["settled"] == 0, "none of them came by the broker"
