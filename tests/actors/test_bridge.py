@@ -719,3 +719,25 @@ def test_it_is_quiet_once_it_holds_no_event_any_more(bridge, end):
     else:
         bridge.on_broker(ConnectionDown("lost", 1.0))
     assert bridge.sent == [Quiesced()]
+
+
+def test_the_metrics_count_what_became_of_the_messages(bridge, tmp_path):
+    """Three events of a module, one of which is requeued, one settled; and one of no module."""
+    bridge.receive(b"1", b"2", b"3")
+    bridge.receive(b"4", first=4, exchange="house", key="door.open")
+    [batch] = bridge.batches()
+    holders = {"1/0": ("deliveries/deliverer-1", 1)}
+    bridge.receiveMsg_Routed(Routed(batch.batch, {"1/0": (1, 2, 3)}, holders, ()), None)
+    bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), (), (("1/0", (1,)),)), None)
+    bridge.on_overdue({2})
+    bridge.measure()
+    figures = bridge.tally.figures()
+    counted = {
+        metric: figures.counters[metric.name, ()]
+        for metric in (
+            *(catalog.MESSAGES_RECEIVED, catalog.MESSAGES_ACKNOWLEDGED),
+            *(catalog.MESSAGES_REQUEUED, catalog.MESSAGES_UNCLAIMED, catalog.MESSAGES_NO_MODULE),
+        )
+    }
+    assert list(counted.values()) == [4, 2, 1, 1, 1]
+    assert figures.gauges[catalog.EVENTS_IN_HAND.name, ()] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from callboard.actors.base.role import Setup
 from callboard.actors.operations.initializer import Initializer
-from callboard.adapters.broker.protocol import IncomingMessage, Received
+from callboard.adapters.broker.protocol import ConnectionUp, IncomingMessage, Received
 from callboard.adapters.store import stores
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.config.loader import load
@@ -102,7 +102,9 @@ def test_an_account_that_came_before_anybody_listened_is_found(grow, store):
     assert made(store)
 
 
-def test_news_that_come_during_a_look_lead_to_another(grow, store):
+@pytest.mark.parametrize("news", ["a message", "a connection"])
+def test_news_that_come_during_a_look_lead_to_another(grow, store, news):
+    event = Received((account_created(),)) if news == "a message" else ConnectionUp("accounts")
     looks, timers = [], []
 
     class Searching(Initializer):
@@ -112,7 +114,7 @@ def test_news_that_come_during_a_look_lead_to_another(grow, store):
             if len(looks) == 3:
                 add_account(store)
             if 1 < len(looks) < 4:  # The first is over before there is a connection.
-                self.on_broker(Received((account_created(),)))
+                self.on_broker(event)
             return found
 
         def after(self, seconds, call):

@@ -51,8 +51,8 @@ def test_it_asks_to_hear_of_the_machines_that_come_and_go():
             for fd in fds:
                 os.close(fd)
 
-        def notifyOnSystemRegistrationChanges(self, handleNotifications=True):
-            asked.append(handleNotifications)
+        def notifyOnSystemRegistrationChanges(self, wanted=True):
+            asked.append(wanted)
 
     Asking().on_start(os.getpid())
     assert asked == [True]

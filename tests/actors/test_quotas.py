@@ -126,6 +126,7 @@ def test_ended_test_deliveries_make_room(samples, receiver):
     while ended < 4:
         assert select.select([samples], [], [], patient(20))[0]
         ended += len(samples.ended())
+    assert not samples._by_account, "accounts without any are forgotten"
     begin(samples, receiver.url, "a", 4)
 
 

@@ -332,6 +332,6 @@ def test_a_routed_batch_makes_room_for_the_next_at_once(bridge):
     bridge.publish(*[b"x"] * 900)
     batches = bridge.batches()
     assert len(batches) == 2
-    for batch, events in batches:
+    for batch, _events in batches:
         bridge.responder.say(bridge.actor, Routed(batch, {}, {}, ()))
     assert len(bridge.batches()) == 2

@@ -20,6 +20,7 @@ from callboard.actors.messages import (
     GetFailures,
     ListFailing,
 )
+from callboard.actors.messages.operational import ReportEvents
 from callboard.actors.messages.paths import DISABLER, FAILURE_CACHE, HOOK_LISTENER, METRICS
 from callboard.adapters.broker.protocol import Properties
 from callboard.config.settings import DisablerSettings
@@ -356,3 +357,20 @@ def test_what_fails_before_the_broker_is_up_is_shared_once_it_is(world, servers,
     one.fail("h1", 11)
     world.pass_time(5)
     assert other.seen() == {("a", "h2"): (20,), ("a", "h1"): (11,)}
+
+
+def test_a_failing_hook_is_reported_once_until_it_fails_no_longer(disabling, world):
+    it = disabling(attempt_failure_count=4)
+    it.store.ensure_database("webhooks")
+    hook = {"_id": "h", "pvt_type": "webhook", "pvt_account_id": "a", "hook": "shop", "name": "n"}
+    it.store.save("webhooks", hook | {"uri": "https://x.example/"})
+    now = it.now_ms
+    failures = {("a", "h"): tuple(now - number for number in range(3))}
+
+    def reported(found):
+        it.cache.say(it.actor, FailuresSeen(found, frozenset(found)))
+        world.pass_time(0.1)
+        assert it.listener.take(DisableHook) == []
+        return len(it.listener.take(ReportEvents))
+
+    assert [reported(found) for found in (failures, failures, {}, failures)] == [1, 0, 0, 1]

@@ -646,3 +646,14 @@ def test_only_a_seen_change_of_this_node_is_not_read_again(hooks, node):
     assert announce() == (["h0001"], [])
     hooks.store.delete("webhooks", "h0001", stored["_rev"])
     assert announce() == ([], [] if node == "its own" else ["h0001"])
+
+
+@pytest.mark.logs("hook_changes_missed")
+def test_a_missed_change_flushes_the_failures_of_its_hook(hooks):
+    cache = hooks.world.peer(FAILURE_CACHE)
+    hooks.start()
+    hooks.world.tell_peers(hooks.actor, hooks.table, cache)
+    hooks.load_all()
+    hooks.save(1)
+    hooks.world.pass_time(12)
+    assert cache.take(FlushFailures) == [FlushFailures("a", "h0001")]

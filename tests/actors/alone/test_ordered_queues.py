@@ -583,3 +583,15 @@ def test_at_most_500_queues_and_deliveries_are_listed_at_once(it):
     listed = it.queues.listed(ListHookQueues()).queues
     assert [queue.hook_id for queue in listed] == hooks[:500]
     assert [len(queue.deliveries) for queue in listed] == [2, *[1] * 498, 0]
+
+
+def test_failed_ones_are_published_again_after_the_last_confirmation(it):
+    it.connect(H)
+    it.put(1, 2)
+    _ = it.calls
+    it.queues.unconfirmed_are([1])
+    it.world.pass_time(2)
+    assert it.calls == []
+    assert it.queues.confirmed([2], set()) == []
+    it.world.pass_time(1.1)
+    assert it.calls == [("publish", QUEUE, "d1")]

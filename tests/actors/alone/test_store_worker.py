@@ -3,15 +3,18 @@
 import json
 
 import pytest
+from attrs import evolve
+from thespian.actors import WatchMessage
 
-from callboard.actors.base.role import Role
+from callboard.actors.base.role import BrokerRole, Ports, Role
 from callboard.actors.base.slices import SlicedJob
 from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.messages import ConfigurationChanged, FlushHooks
 from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.actors.operations.store_worker import StoreWorker
-from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
+from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
 from callboard.adapters.repositories.maintenance import AccountHooks, Change, Step
+from callboard.config.settings import DeliverySettings
 
 HOOK = {"_id": "h", "pvt_account_id": "a", "_rev": "2-0", "pvt_type": "webhook"}
 SETTING = {"_id": "accounts", "_rev": "3-0"}
@@ -154,3 +157,61 @@ def test_documents_that_have_changed_are_read_again(world, servers, worker):
     write("green")
     worker.receiveMsg_ConfigurationChanged(ConfigurationChanged(None), None)
     assert found() == "green"
+
+
+def test_what_is_to_come_first_does_so_once_and_before_the_connection(world, servers, settings):
+    """It may take as long as the store, so the start is reported before."""
+    calls = []
+
+    class First(BrokerRole):
+        def begin(self, setup):
+            self.connect_broker(Topology(), first=lambda: calls.append("first"))
+            calls.append("begun")
+
+        def on_broker(self, event):
+            calls.append(type(event).__name__)
+
+    world.start(First, "first", settings)
+    assert calls == ["begun"]
+    world.pass_time(2)
+    assert calls == ["begun", "first", "ConnectionUp"]
+
+
+def test_after_each_poll_an_actor_goes_on_once(world, servers, settings):
+    events = []
+
+    class Polled(BrokerRole):
+        def begin(self, setup):
+            queue, bound = Queue("another"), Binding("configuration", "#")
+            self.connect_broker(Topology((Exchange("configuration"),), queue, (bound,), 10))
+
+        def on_broker(self, event):
+            events.append(type(event).__name__)
+
+        def after_poll(self):
+            events.append("-")
+
+    role = world.start(Polled, "polled", settings)
+    world.pass_time(2)
+    assert events == ["ConnectionUp", "-"]
+    servers.broker.publish("configuration", "one", b"{}", Properties())
+    world.pass_time(1)
+    assert events[2:] == ["Received", "-"]
+    world.deliver(role.address, WatchMessage([]), role.address)
+    assert events[4:] == ["-"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_only_a_dry_run_has_a_store_of_its_own(world, servers, settings, dry_run):
+    connected = []
+
+    def connect(url, folder, timeout_s):
+        connected.append((url, folder, timeout_s))
+        return servers.store
+
+    world.ports = Ports(servers.broker.connect, connect)
+    dry = evolve(settings, delivery=DeliverySettings(dry_run=dry_run))
+    world.start(Role, "reader", dry).actor.connect_store()
+    folder = settings.data.dir
+    own = ("sqlite://", folder / "dry_run", 10.0)
+    assert connected == [("sqlite://", folder, 10.0), own][: 1 + dry_run]
