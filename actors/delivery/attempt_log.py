@@ -62,7 +62,6 @@ class AttemptLog(Role):
         folder = self.settings.data.dir
         if self.settings.delivery.dry_run:  # A later run must not write them into the store.
             folder /= DRY_RUN
-            folder.mkdir(parents=True, exist_ok=True)
         self._spool = self.own(Spool(folder / "attempts.sqlite3", max_bytes=most))
         self._letters = self.own(
             Spool(folder / "dead_letters.sqlite3", max_bytes=most, dropping=False)

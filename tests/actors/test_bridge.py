@@ -368,6 +368,20 @@ def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
     assert [message.body for message in bridge.broker.published] == [b"1", b"2", b"3", b"4"]
 
 
+def test_an_overdue_event_is_offered_no_more(one_of_several, clock):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open")
+    offer(bridge, clock)
+    bridge.receive(b"2", b"3", first=2, exchange="house", key="door.open")
+    bridge.on_overdue({1, 2, 99})
+    assert sorted(bridge.broker.requeued) == [1, 2]
+    assert len(bridge._unclaimed) == 1
+    bridge.on_broker(Confirmed((1,)))
+    offer(bridge, clock)
+    assert [message.body for message in bridge.broker.published] == [b"1", b"3"]
+    assert bridge.broker.acknowledged == []
+
+
 def test_with_a_prefetch_of_one_an_event_has_its_pause(tmp_path, clock):
     bridge = started(tmp_path, url="amqp://127.0.0.1:1", prefetch=1)
     bridge.receive(b"1", exchange="house", key="door.open")

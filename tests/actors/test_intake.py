@@ -7,6 +7,7 @@ from callboard.actors.base.intake import Intake, digest_of
 from callboard.adapters.broker.protocol import IncomingMessage
 from callboard.adapters.local.suspects import Suspects
 from callboard.config.time_limits import RESTARTS_WITHIN_S
+from callboard.supervision import Timer
 
 
 class Death(BaseException):
@@ -169,3 +170,17 @@ def test_messages_are_recognized_by_each_of_their_parts():
     digests = [digest_of(*each) for each in parts]
     assert {len(each) for each in digests} == {16}
     assert len(set(digests)) == len(parts)
+
+
+def test_that_messages_wait_is_logged_once_with_the_seconds(tmp_path):
+    suspects = Suspects(tmp_path / "suspects", None, lambda: 1000.04)
+    suspects.ended_by(b"1" * 16)
+    waits, log = [], structlog.get_logger()
+    timer = lambda call: Timer(lambda seconds, _call: waits.append(seconds), call)  # noqa: E731
+    intake = Intake(lambda: suspects, None, None, timer, 1, log)
+    suspects._clock = lambda: 1003.8
+    with structlog.testing.capture_logs() as logs:
+        for number in range(2):
+            intake.take([IncomingMessage(number, "e", "k", b"")])
+    assert [line["seconds"] for line in logs] == [6.2]
+    assert waits == [pytest.approx(6.24)]

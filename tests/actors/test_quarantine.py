@@ -7,6 +7,7 @@ import structlog
 from callboard.actors.base.quarantine import FILE, Quarantine
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.adapters.store.spool import Spool
+from support.descriptors import open_descriptors
 
 
 class Timer:
@@ -42,6 +43,16 @@ def test_records_are_written_together_and_their_messages_may_be_acknowledged(tmp
     assert records(tmp_path) == [{"n": 1}, {"n": 2}]
     assert kept.settled([1, 2]) == [1, 2]
     assert (acknowledged, kept.count) == ([], 2)
+
+
+def test_its_end_leaves_no_file_open(tmp_path):
+    before = open_descriptors()
+    kept, _acknowledged, _timer = quarantine(tmp_path)
+    kept.add(1, {"n": 1})
+    kept.write()
+    assert not open_descriptors() <= before
+    kept.close()
+    assert open_descriptors() <= before
 
 
 @contextmanager

@@ -187,3 +187,7 @@ def test_a_test_delivery_without_a_response_says_why(samples, tmp_path):
     dry.close()
     assert (unsent.status, unsent.error) == (0, "dry run")
     assert unsent.detail == "not sent (delivery.dry_run)"
+
+
+def test_a_test_delivery_is_attempted_once():
+    assert sample_delivery(hooks_with(account_id="a")(max_attempts=5), {}).max_attempts == 1

@@ -14,7 +14,7 @@ from callboard.actors.messages.operational import EventsReported, ReportEvents
 from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
 from callboard.adapters.store.spool import Spool
-from callboard.config.settings import AttemptsSettings
+from callboard.config.settings import AmqpSettings, AttemptsSettings, DeliverySettings
 from callboard.webhooks.history.dead_letters import DATABASE as DEAD_LETTERS
 from support.world import Broker, Store, World
 
@@ -272,3 +272,40 @@ def test_what_was_dropped_and_what_the_store_refused_is_counted_together(world, 
     assert log.actor.actor.stats()["refused"] == 15 - dropped
     assert counters["callboard_attempts_dropped_total", ()] == 15
     assert counters["callboard_attempts_written_total", ()] == 0
+
+
+@pytest.mark.parametrize(
+    ("trial", "known"), [(False, False), (False, True), (True, False), (True, True)]
+)
+def test_a_trial_leaves_the_views_of_kazoos_databases_as_they_are(
+    world, servers, settings, trial, known
+):
+    if known:
+        servers.store.ensure_database(MONTH)
+    log = Log(world, servers, evolve(settings, amqp=AmqpSettings(join_kazoo=trial)))
+    views, databases = [], []
+    ensure = log.store.ensure_database
+    log.store.ensure_views = lambda database, _views: views.append(database)
+    log.store.ensure_database = lambda name: databases.append(name) or ensure(name)
+    for number in (1, 2):
+        log.send(number, attempt(number))
+        assert log.stored(MONTH) == [f"a{n}" for n in range(1, number + 1)]
+    assert views == ([] if trial and known else [MONTH])
+    assert databases == [MONTH], "once"
+
+
+def test_a_later_run_does_not_write_the_attempts_of_a_dry_run(world, servers, settings):
+    servers.store.away = True
+    dry = evolve(settings, delivery=DeliverySettings(dry_run=True))
+    log = Log(world, servers, dry)
+    log.send(1, attempt(), letter())
+    assert log.confirmed() == [1]
+    world.kill(log.actor.address)
+    servers.store.away = False
+    log = Log(world, servers, settings)
+    assert (log.stored(MONTH), log.stored(DEAD_LETTERS)) == ([], [])
+    world.kill(log.actor.address)
+    world.logged.clear()
+    Log(world, servers, dry)
+    world.pass_time(5)
+    assert len(servers.store.all(MONTH)) == 1

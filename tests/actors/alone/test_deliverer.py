@@ -28,6 +28,7 @@ from callboard.actors.messages.paths import ATTEMPT_LOG, EVENT_BRIDGE, HOOK_LIST
 from callboard.config.settings import AmqpSettings, DeliverySettings, Settings
 from callboard.config.time_limits import hold_s
 from callboard.supervision import Stop
+from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Response
@@ -512,6 +513,8 @@ def test_the_metrics_show_what_becomes_of_the_deliveries_that_are_here(deliverie
         "deliveries_retrying": 1,
         "deliveries_leaving": 1,
     }
+    progress = "callboard_last_progress_timestamp_seconds"
+    assert gauges[progress, (PATH,)] == 0, "each of them has a reason to wait"
     assert deliveries.sent.count("k") == 1
     deliveries.world.pass_time(60)
     assert deliveries.sent.count("k") == 2
@@ -572,3 +575,22 @@ def test_records_and_deferrals_gather_for_a_tenth_of_a_second_or_to_a_hundred(
 
     assert deferred(0.15) == count * at_once
     assert deferred(0.1) == count * (not at_once)
+
+
+def test_a_delivery_for_which_nothing_is_to_happen_any_more_shows_as_one_without_progress(
+    deliveries,
+):
+    """There is none, unless a part of this has lost it: readiness is judged by that."""
+    actor = deliveries.actor.actor
+
+    def progress():
+        actor.measure()
+        return actor.tally.figures().gauges["callboard_last_progress_timestamp_seconds", (PATH,)]
+
+    deliveries.world.pass_time(50)
+    assert progress() == 0
+    accounted_at = deliveries.world.unix_s + deliveries.world.now
+    actor._jobs.take(delivery("lost"), Receipt((EVENT_BRIDGE, 1), "1/0", 1))
+    for _time in range(2):
+        deliveries.world.pass_time(20)
+        assert progress() == pytest.approx(accounted_at, abs=0.001)

@@ -595,3 +595,18 @@ def test_failed_ones_are_published_again_after_the_last_confirmation(it):
     assert it.queues.confirmed([2], set()) == []
     it.world.pass_time(1.1)
     assert it.calls == [("publish", QUEUE, "d1")]
+
+
+def test_a_lost_connection_takes_the_fates_of_its_messages_with_it(it):
+    it.connect(H)
+    it.take(1, 2)
+    it.queues.begin_runs()
+    it.queues.decide(1, Cancel(retry(1), "hook deleted"), 1)
+    it.queues.down()
+    it.connect(H)
+    it.take(1, 2)
+    it.queues.begin_runs()
+    it.queues.decide(2, Send(retry(2)), 1)
+    assert it.queues.next_run() is None
+    it.queues.decide(1, Send(retry(1)), 1)
+    assert [tag for tag, _item in it.queues.next_run().items] == [1, 2]

@@ -588,3 +588,18 @@ def test_what_cannot_go_into_an_ordered_queue_is_given_up_by_a_deliverer(retries
         retries.report(batch.share, [tag for tag, *_rest in batch.refused])
     assert settled(bridge) == [2, 3]
     assert retries.actor.actor.stats()["settled"] == 0, "none of them came by the broker"
+
+
+def test_a_deliverer_that_is_away_holds_up_no_confirmation_for_another(retries):
+    peers = retries.table, retries.listener
+    others = [retries.world.peer(f"deliveries/deliverer-{n}") for n in range(2, 5)]
+    retries.world.tell_peers(retries.actor, *peers, retries.deliverer, *others)
+    for number, sender in enumerate((*others, retries.deliverer)):
+        source = sender.path, sender.incarnation
+        sender.say(retries.actor, Defer(number, source, (retries.message(id=f"d{number}"),)))
+    retries.world.tell_peers(retries.actor, *peers, others[-1])
+    retries.world.pass_time(1)
+    assert [done.batch for done in others[-1].take(Deferred)] == [2]
+    retries.world.tell_peers(retries.actor, *peers, retries.deliverer, others[0])
+    retries.world.pass_time(1)
+    assert ([done.batch for done in others[0].take(Deferred)], retries.confirmed()) == ([0], [3])

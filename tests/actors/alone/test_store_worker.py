@@ -12,9 +12,17 @@ from callboard.actors.hooks.change_exchange import change_topology
 from callboard.actors.messages import ConfigurationChanged, FlushHooks
 from callboard.actors.messages.paths import FAILURE_CACHE
 from callboard.actors.operations.store_worker import StoreWorker
-from callboard.adapters.broker.protocol import Binding, Exchange, Properties, Queue, Topology
+from callboard.adapters.broker.protocol import (
+    Binding,
+    Exchange,
+    Properties,
+    Queue,
+    Received,
+    Topology,
+)
+from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.repositories.maintenance import AccountHooks, Change, Step
-from callboard.config.settings import DeliverySettings
+from callboard.config.settings import ActorsSettings, DeliverySettings
 
 HOOK = {"_id": "h", "pvt_account_id": "a", "_rev": "2-0", "pvt_type": "webhook"}
 SETTING = {"_id": "accounts", "_rev": "3-0"}
@@ -177,26 +185,34 @@ def test_what_is_to_come_first_does_so_once_and_before_the_connection(world, ser
     assert calls == ["begun", "first", "ConnectionUp"]
 
 
+class Polled(BrokerRole):
+    """An actor that notes its broker events; `after_poll` as `-`."""
+
+    def begin(self, setup):
+        self.events = []
+        queue, bound = Queue("polled", exclusive=False), Binding("configuration", "#")
+        self.connect_broker(Topology((Exchange("configuration"),), queue, (bound,), 10))
+
+    def on_broker(self, event):
+        match event:
+            case Received(messages):
+                self.events.append([message.body for message in messages])
+                self.broker.ack([message.tag for message in messages])
+            case _:
+                self.events.append(type(event).__name__)
+
+    def after_poll(self):
+        self.events.append("-")
+
+
 def test_after_each_poll_an_actor_goes_on_once(world, servers, settings):
-    events = []
-
-    class Polled(BrokerRole):
-        def begin(self, setup):
-            queue, bound = Queue("another"), Binding("configuration", "#")
-            self.connect_broker(Topology((Exchange("configuration"),), queue, (bound,), 10))
-
-        def on_broker(self, event):
-            events.append(type(event).__name__)
-
-        def after_poll(self):
-            events.append("-")
-
     role = world.start(Polled, "polled", settings)
     world.pass_time(2)
+    events = role.actor.events
     assert events == ["ConnectionUp", "-"]
     servers.broker.publish("configuration", "one", b"{}", Properties())
     world.pass_time(1)
-    assert events[2:] == ["Received", "-"]
+    assert events[2:] == [[b"{}"], "-"]
     world.deliver(role.address, WatchMessage([]), role.address)
     assert events[4:] == ["-"]
 
@@ -215,3 +231,45 @@ def test_only_a_dry_run_has_a_store_of_its_own(world, servers, settings, dry_run
     folder = settings.data.dir
     own = ("sqlite://", folder / "dry_run", 10.0)
     assert connected == [("sqlite://", folder, 10.0), own][: 1 + dry_run]
+
+
+def test_the_connection_is_polled_when_its_timer_is_due(world, servers, settings):
+    """For its heartbeats, and to connect again."""
+    role = world.start(Polled, "polled", settings)
+    world.pass_time(2)
+    role.actor.events.clear()
+    due = world.now + 5
+    servers.broker.connections[0].deadline = lambda: due if world.now < due else None
+    world.deliver(role.address, WatchMessage([]), role.address)
+    assert role.actor.events == ["-"]
+    world.pass_time(4.9)
+    assert role.actor.events == ["-"]
+    world.pass_time(0.2)
+    assert role.actor.events == ["-", "-"]
+
+
+@pytest.mark.logs("messages_wait")
+def test_messages_that_wait_after_deaths_are_dropped_with_their_connection(
+    world, servers, settings
+):
+    """The broker redelivers them, and they are handled once."""
+    suspects = Suspects(settings.data.dir / "suspects" / "polled", None)
+    for number in range(5):
+        suspects.ended_by(bytes([number]) * 16)
+    suspects.close()
+    role = world.start(Polled, "polled", settings)
+    world.pass_time(1)
+    servers.broker.publish("configuration", "one", b"1", Properties())
+    world.pass_time(1)
+    servers.broker.connections[0].lose("reset by peer")
+    world.pass_time(5)
+    role.actor._intake._suspects._clock = lambda: 2e9
+    world.pass_time(10)
+    assert [event for event in role.actor.events if isinstance(event, list)] == [[b"1"]]
+    assert servers.broker.messages == 0
+
+
+@pytest.mark.parametrize(("restarts", "deaths"), [(1, 1), (3, 1), (4, 2), (10, 5)])
+def test_messages_may_cause_half_of_the_restarts_at_least_one(world, restarts, deaths):
+    settings = world.settings(actors=ActorsSettings(max_restarts=restarts))
+    assert world.start(Role, "role", settings).actor.most_deaths == deaths
