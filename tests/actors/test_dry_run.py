@@ -11,6 +11,7 @@ from callboard.config.settings import DataSettings, DeliverySettings, Settings
 from callboard.webhooks.hooks.options import Options
 from callboard.webhooks.retries.outcome import ClientError, Unsent
 from callboard.webhooks.values.endpoint_options import EndpointOptions
+from support.descriptors import open_descriptors
 from support.sending import to_send
 
 
@@ -76,3 +77,11 @@ def test_a_delivery_that_cannot_be_signed_is_refused(sender):
     assert isinstance(sent.outcome, ClientError)
     assert (sent.outcome.kind, sender.free) == ("refused: signature", 2)
     assert "hook h" in sent.outcome.detail
+
+
+def test_its_end_leaves_no_descriptor_open(tmp_path):
+    before = open_descriptors()
+    settings = Settings(data=DataSettings(dir=tmp_path), delivery=DeliverySettings(dry_run=True))
+    made = sending(settings, 2, Signer(SecretBox("", settings.secrets_key_file)))
+    made.close()
+    assert open_descriptors() <= before

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import structlog
+from structlog.testing import capture_logs
 
 from callboard.actors.base.quarantine import FILE, Quarantine
 from callboard.adapters.store.protocol import StoreUnavailable
@@ -69,11 +70,14 @@ def full_disk(monkeypatch):
 
 def test_while_the_disk_is_full_messages_stay_unacknowledged(tmp_path, monkeypatch):
     kept, acknowledged, timer = quarantine(tmp_path)
-    with full_disk(monkeypatch):
+    with full_disk(monkeypatch), capture_logs() as logs:
         kept.add(1, {"n": 1})
         kept.write()
         assert timer.is_set
         assert kept.settled([1, 2]) == [2]
+    assert logs == [
+        {"event": "event_not_set_aside", "reason": "full", "events": 1, "log_level": "error"}
+    ]
     timer.call()
     assert acknowledged == [1]
     assert records(tmp_path) == [{"n": 1}]

@@ -7,7 +7,7 @@ from attrs import evolve
 from callboard.actors.delivery.recording import Recorder
 from callboard.actors.messages import AttemptPolicy, Attempts, WhichAttempts
 from callboard.actors.messages.paths import ATTEMPT_LOG
-from callboard.config.settings import AttemptsSettings, Settings
+from callboard.config.settings import AttemptsSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.dispatch.jobs import Job
@@ -28,10 +28,12 @@ def job(log_successful=None, **values):
 class Recorded:
     """A recorder, and the documents that it has sent."""
 
-    def __init__(self, **attempts):
+    def __init__(self, *, dry_run=False, **attempts):
         self.sent = []
         self.recorder = Recorder(
-            Settings(attempts=AttemptsSettings(**attempts)),
+            Settings(
+                attempts=AttemptsSettings(**attempts), delivery=DeliverySettings(dry_run=dry_run)
+            ),
             finished=lambda _job: None,
             notify=lambda _notice: None,
             peer={ATTEMPT_LOG: "log"}.get,
@@ -184,3 +186,27 @@ def test_a_record_counts_down_the_attempts_that_are_left():
         recorded.recorder.retried(one, Response(503), NOW)
     found = [(document["try"], document["retries_left"]) for document in recorded.attempts()]
     assert found == [(2, 1), (1, "retries exceeded")]
+
+
+def test_a_failure_is_added_to_the_history_of_its_delivery():
+    its = job(history=((1000, "timeout"),))
+    Recorded().recorder.failed(its, Response(503), NOW)
+    assert its.history == ((1000, "timeout"), (1_700_000_000_000, "status 503"))
+
+
+def test_what_a_recorder_counts():
+    recorded = Recorded(dry_run=True)
+    recorder = recorded.recorder
+    recorder.delivered(job(), Response(200), NOW)
+    recorder.failed(job(), Response(503), NOW)
+    recorder.cancelled(job(), "hook deleted", NOW)
+    recorder.unsent(job(), NOW)
+    for _time in range(2):
+        recorder.exhausted(job(), Response(404), GiveUp("status 404"), NOW)
+    assert {name: count for name, count in recorder.counts.items() if count} == {
+        "delivered": 1,
+        "failed_tries": 1,
+        "cancelled": 1,
+        "dry_run": 1,
+        "given_up": 2,
+    }

@@ -1,12 +1,15 @@
 """The actor of the API alone, with a server that does what the test says."""
 
+from types import SimpleNamespace
+
 import pytest
 from attrs import evolve
 
+from callboard.actors.api.asking import Asked
 from callboard.actors.api.backend import Posted, ServerEnded
 from callboard.actors.api.server import ApiServer
 from callboard.actors.api.thread import PortTaken
-from callboard.actors.messages import Published
+from callboard.actors.messages import NoAnswer, Published
 from callboard.config.settings import ApiSettings
 from callboard.supervision import Stop
 
@@ -102,3 +105,18 @@ def test_a_port_that_is_taken_is_tried_again_every_three_seconds(world, servers,
         world.pass_time(3.1)
     assert len(api.listened) == 3
     assert [line["event"] for line in world.logged] == ["api_cannot_listen"], "once"
+
+
+def test_a_request_to_an_actor_that_died_is_answered(world, servers, settings):
+    api = Api(world, settings)
+    redelivery = world.peer("redelivery")
+    world.tell_peers(SimpleNamespace(address=api.address), redelivery)
+    asked = Asked("redelivery", "?", str)
+    api.actor._inbox.put(asked)
+    api.actor.take_from_threads()
+    assert api.actor.stats()["asking"] == 1
+    redelivery.restart()
+    world.tell_peers(SimpleNamespace(address=api.address), redelivery)
+    with pytest.raises(NoAnswer, match="redelivery was restarted meanwhile: try again"):
+        asked.future.result(0)
+    assert api.actor.stats()["asking"] == 0

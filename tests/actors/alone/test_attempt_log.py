@@ -309,3 +309,14 @@ def test_a_later_run_does_not_write_the_attempts_of_a_dry_run(world, servers, se
     Log(world, servers, dry)
     world.pass_time(5)
     assert len(servers.store.all(MONTH)) == 1
+
+
+@pytest.mark.logs("attempts_not_kept")
+def test_no_dead_letter_is_dropped_when_their_file_is_full(world, servers, settings):
+    log = Log(world, servers, evolve(settings, attempts=AttemptsSettings(spool_mb=1)))
+    for number in range(15):
+        log.send(number, (DEAD_LETTERS, letter(number)[1] | {"body": "x" * 100_000}))
+    confirmed = log.confirmed()
+    assert 8 < len(confirmed) < 15
+    assert log.stored(DEAD_LETTERS, 120) == sorted(f"l{number}" for number in range(15))
+    assert confirmed + log.confirmed() == [*range(15)]

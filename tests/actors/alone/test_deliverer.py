@@ -261,6 +261,10 @@ def test_what_is_cancelled_or_refused_when_it_is_due_is_recorded_and_settled(del
         deliveries.log.say(deliveries.actor, AttemptsPersisted(record.batch))
     deliveries.world.pass_time(1)
     assert deliveries.settled(deliveries.retries) == [("9", 2), ("9", 3)]
+    deliveries.actor.actor.measure()
+    counters = deliveries.actor.actor.tally.figures().counters
+    results = ("delivered", "cancelled", "given_up")
+    assert [counters["callboard_deliveries_total", (result,)] for result in results] == [1, 1, 1]
 
 
 def test_nothing_is_reported_to_the_bridge_before(deliveries):
@@ -556,11 +560,11 @@ def test_an_account_whose_deliveries_only_wait_for_an_endpoint_that_is_down_is_r
     assert accounts == [("a" * 32,), ("a" * 32, "b" * 32)]
 
 
-@pytest.mark.parametrize(("count", "at_once"), [(1, False), (60, True)])
+@pytest.mark.parametrize(("count", "at_once"), [(1, False), (33, False), (34, True)])
 def test_records_and_deferrals_gather_for_a_tenth_of_a_second_or_to_a_hundred(
     deliveries, count, at_once
 ):
-    """Each of these has one of both."""
+    """Each of these is a failure, a record and a deferral."""
     deliveries.outcome = Response(503)
     events = tuple(
         EventDeliveries(n, (evolve(delivery(f"d{n}", f"h{n}"), url=f"https://x{n}.example/"),))
@@ -594,3 +598,22 @@ def test_a_delivery_for_which_nothing_is_to_happen_any_more_shows_as_one_without
     for _time in range(2):
         deliveries.world.pass_time(20)
         assert progress() == pytest.approx(accounted_at, abs=0.001)
+
+
+def test_each_pause_between_attempts_ends_by_itself(deliveries):
+    deliveries.outcome = ClientError("timeout")
+    kazoo, begun = Options(policy="kazoo"), {"d1": [], "d2": []}
+    deliveries.endpoints.taken = lambda made: begun[made.id].append(deliveries.world.now)
+    deliveries.give("1/0", t1=delivery("d1", "h1", kazoo))
+    deliveries.give("2/0", t2=delivery("d2", "h2", kazoo))
+    deliveries.world.pass_time(60)
+    pauses = [second - first for first, second, *_more in begun.values()]
+    assert pauses == [pytest.approx(2.01, abs=0.01)] * 2
+
+
+def test_what_arrives_while_the_hooks_may_be_old_is_reported_as_received(deliveries):
+    """Else the bridge asks for it, and the broker has to redeliver it."""
+    deliveries.world.suspend(30)
+    deliveries.give("1/0", t1=delivery())
+    assert deliveries.sent == []
+    assert [report.accepted for report in deliveries.bridge.take(Progress)] == [("1/0",)]

@@ -1,6 +1,7 @@
 """A delivery that ends its deliverer's process is found and given up, and the others are made."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
@@ -307,3 +308,19 @@ def test_a_delivery_that_was_given_up_once_may_be_suspected_again(tmp_path):
     guard.raised(work.delivery)
     guard.settled(lambda _work: False)
     assert not guard.is_calm
+
+
+def test_a_watched_sending_is_otherwise_as_it_was(tmp_path):
+    _suspects, guard = after_a_death(tmp_path, held=1)
+    calls = []
+    watched = guard.watching(
+        SimpleNamespace(
+            free=3,
+            fileno=lambda: 7,
+            connect_within=lambda seconds: calls.append(seconds),
+            close=lambda: calls.append("close"),
+        )
+    )
+    watched.connect_within(2.5)
+    watched.close()
+    assert (watched.free, watched.fileno(), calls) == (3, 7, [2.5, "close"])

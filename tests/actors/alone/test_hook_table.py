@@ -66,3 +66,13 @@ def test_a_listing_is_kept_for_a_minute_after_its_last_page(table):
     table.change(put=(hook("h4"),))
     assert table.ids(("a", "h1")) == ([("a", "h2")], False)
     assert table.ids() == ([("a", "h1"), ("a", "h2"), ("a", "h4")], False)
+
+
+def test_a_listing_is_not_dropped_before_its_minute_is_over(table):
+    table.load(hook("h1"), hook("h3"))
+    assert table.ids(limit=1) == ([("a", "h1")], True)
+    table.world.pass_time(0.5)
+    assert table.ids(("a", "h1")) == ([("a", "h3")], False)
+    table.change(put=(hook("h2"),))
+    table.world.pass_time(59.9)
+    assert table.ids(("a", "h1")) == ([("a", "h3")], False)

@@ -154,7 +154,7 @@ def test_a_queue_is_declared_consumed_and_only_then_published_into(it):
         ("publish", QUEUE, "d3"),
     ]
     assert (it.queues.unconfirmed, it.queues.waiting) == (3, 5)
-    assert it.queues.confirmed([2, 1, 99], set()) == []
+    assert it.queues.confirmed([99, 2, 1], set()) == []
     assert it.settled == [receipt(2), receipt(1)]
     assert (it.queues.unconfirmed, it.queues.waiting) == (1, 7)
 
@@ -417,6 +417,10 @@ def test_those_behind_a_delivery_that_waits_are_judged_again_when_it_is_due(it):
     assert len(it.went_on) == 1
     it.queues.begin_runs()
     assert it.judged[3:] == [(2, "d2"), (3, "d3")]
+    it.queues.decide(2, Wait(waits, "hook disabled"), 1)
+    assert it.queues.next_run() is None, "that of the third was for the time before"
+    it.queues.decide(3, Send(retry(3)), 1)
+    assert it.queues.next_run() is None
     # The state outlives the process: the broker's message has that of its publication.
     it.start()
     it.connect(H)
@@ -610,3 +614,11 @@ def test_a_lost_connection_takes_the_fates_of_its_messages_with_it(it):
     assert it.queues.next_run() is None
     it.queues.decide(1, Send(retry(1)), 1)
     assert [tag for tag, _item in it.queues.next_run().items] == [1, 2]
+
+
+def test_a_returned_delivery_holds_up_no_confirmation(it):
+    it.connect(H, G)
+    it.put(1)
+    it.queues.put(Publication(retry(2, hook="g"), receipt(2), None))
+    assert it.queues.confirmed([1, 2], {1}) == []
+    assert it.settled == [receipt(2)]

@@ -42,6 +42,7 @@ from callboard.config.time_limits import overdue_s
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.hook import Hook
 from callboard.webhooks.hooks.options import CANCELLED_UNTIL, Options
+from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.retry_message import RetryMessage, as_json, from_json, in_time
 from support.world.world import FakePeer
 
@@ -603,3 +604,35 @@ def test_a_deliverer_that_is_away_holds_up_no_confirmation_for_another(retries):
     retries.world.tell_peers(retries.actor, *peers, retries.deliverer, others[0])
     retries.world.pass_time(1)
     assert ([done.batch for done in others[0].take(Deferred)], retries.confirmed()) == ([0], [3])
+
+
+def test_a_deliverer_learns_up_to_which_change_the_hooks_are_known(retries):
+    """It knows of later changes itself, and sends nothing for a hook as it was."""
+    for number, options in enumerate((Options(), Options(ordered=True)), 1):
+        retries.table.change, retries.table.options = 10 + number, options
+        retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
+        retries.world.pass_time(1)
+        [batch] = retries.deliverer.take(DueBatch)
+        assert batch.change == 10 + number
+        retries.report(batch.share, [tag for tag, _item in batch.items])
+
+
+def test_the_depths_are_known_as_soon_as_the_broker_is(retries):
+    retries.defer(1, retries.message(after_s=7200.0))
+    retries.world.pass_time(1)
+    retries.world.kill(retries.actor.address)
+    retries.start()
+    gauges = retries.actor.actor.tally.figures().gauges
+    assert gauges["callboard_retry_queue_messages", ("2h",)] == 1
+
+
+@pytest.mark.logs("retry_set_aside")
+def test_the_metrics_count_what_was_handed_out_and_what_was_no_delivery(retries):
+    retries.broker.publish("", DUE, b"no JSON", Properties())
+    retries.defer(7, retries.message(), retries.message(id="d2"))
+    retries.due()
+    retries.actor.actor.measure()
+    counters = retries.actor.actor.tally.figures().counters
+    assert [
+        counters[metric.name, ()] for metric in (catalog.RETRIES_HANDED_OUT, catalog.RETRIES_POISON)
+    ] == [2, 1]

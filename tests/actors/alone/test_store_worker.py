@@ -1,6 +1,7 @@
 """What other nodes and the failure cache hear of the documents that a worker has changed."""
 
 import json
+import re
 
 import pytest
 from attrs import evolve
@@ -22,7 +23,7 @@ from callboard.adapters.broker.protocol import (
 )
 from callboard.adapters.local.suspects import Suspects
 from callboard.adapters.repositories.maintenance import AccountHooks, Change, Step
-from callboard.config.settings import ActorsSettings, DeliverySettings
+from callboard.config.settings import ActorsSettings, AmqpSettings, DeliverySettings
 
 HOOK = {"_id": "h", "pvt_account_id": "a", "_rev": "2-0", "pvt_type": "webhook"}
 SETTING = {"_id": "accounts", "_rev": "3-0"}
@@ -273,3 +274,23 @@ def test_messages_that_wait_after_deaths_are_dropped_with_their_connection(
 def test_messages_may_cause_half_of_the_restarts_at_least_one(world, restarts, deaths):
     settings = world.settings(actors=ActorsSettings(max_restarts=restarts))
     assert world.start(Role, "role", settings).actor.most_deaths == deaths
+
+
+@pytest.mark.parametrize("order", ["listed", "random"])
+def test_the_brokers_of_a_cluster_are_tried_in_the_order_of_the_settings(
+    world, servers, settings, order
+):
+    hosts = [f"host{number}" for number in range(20)]
+    urls = [f"amqp://{host}" for host in hosts]
+    tried = []
+
+    def connect(url, *arguments, **options):
+        tried.append(url)
+        return servers.broker.connect(url, *arguments, **options)
+
+    world.ports = Ports(connect, servers.store.connect)
+    amqp = AmqpSettings(url=",".join(urls), url_order=order)
+    world.start(Polled, "polled", evolve(settings, amqp=amqp))
+    found = re.findall(r"host[0-9]+", tried[0])
+    assert sorted(found) == sorted(hosts)
+    assert (found == hosts) is (order == "listed")
