@@ -732,7 +732,6 @@ class Deliverer(UsesHooks):
         """Let requests in flight end; waiting deliveries return to the broker unsettled."""
         self._stopping = True
         self._dispatcher.drain()
-        self._pauses.clear()
         self._flush_soon()
 
     def _finish_if_idle(self) -> None:

@@ -123,7 +123,6 @@ class Responder(UsesHooks):
             tally=self.tally,
         )
         self._shares = itertools.count()
-        self._progress_at = time.monotonic()
         self._placement = Placement(remembered=2 * self.settings.amqp.prefetch)
         self._counts = {"events": 0, "deliveries": 0, "poison": 0}
         self._fired = 0

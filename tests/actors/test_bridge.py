@@ -368,6 +368,16 @@ def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
     assert [message.body for message in bridge.broker.published] == [b"1", b"2", b"3", b"4"]
 
 
+def test_while_the_broker_is_blocked_events_wait_to_be_offered(one_of_several, clock):
+    bridge = one_of_several
+    bridge.receive(b"1", exchange="house", key="door.open")
+    bridge.on_broker(Blocked("low on memory"))
+    offer(bridge, clock)
+    assert bridge.broker.published == []
+    bridge.on_broker(Unblocked())
+    assert [message.body for message in bridge.broker.published] == [b"1"]
+
+
 def test_an_overdue_event_is_offered_no_more(one_of_several, clock):
     bridge = one_of_several
     bridge.receive(b"1", exchange="house", key="door.open")

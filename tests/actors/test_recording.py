@@ -6,6 +6,7 @@ from attrs import evolve
 
 from callboard.actors.delivery.recording import Recorder
 from callboard.actors.messages import AttemptPolicy, Attempts, WhichAttempts
+from callboard.actors.messages.notifications import DeliveryFailed
 from callboard.actors.messages.paths import ATTEMPT_LOG
 from callboard.config.settings import AttemptsSettings, DeliverySettings, Settings
 from callboard.supervision import Peer
@@ -29,13 +30,13 @@ class Recorded:
     """A recorder, and the documents that it has sent."""
 
     def __init__(self, *, dry_run=False, **attempts):
-        self.sent = []
+        self.sent, self.notices = [], []
         self.recorder = Recorder(
             Settings(
                 attempts=AttemptsSettings(**attempts), delivery=DeliverySettings(dry_run=dry_run)
             ),
             finished=lambda _job: None,
-            notify=lambda _notice: None,
+            notify=self.notices.append,
             peer={ATTEMPT_LOG: "log"}.get,
             send=lambda _to, message: self.sent.append(message),
             tally=Tally(),
@@ -210,3 +211,11 @@ def test_what_a_recorder_counts():
         "dry_run": 1,
         "given_up": 2,
     }
+
+
+def test_an_exhausted_delivery_is_a_notification():
+    recorded = Recorded()
+    recorded.recorder.exhausted(job(), Response(404), GiveUp("status 404"), NOW)
+    assert recorded.notices == [
+        DeliveryFailed("acme", "h", "d" * 32, "e", "http://x/", "status 404")
+    ]

@@ -308,6 +308,17 @@ def test_a_head_has_ten_seconds(client):
     assert client.transport.ends == ["aborted"]
 
 
+def test_the_time_of_a_head_ends_with_it_however_many_parts_it_has(client):
+    for part in (b"GET / HT", b"TP/1.1\r\nHo", b"st: a\r\n\r\n"):
+        client.loop.pass_time(1)
+        client.protocol.data_received(part)
+    client.loop.pass_time(4)
+    assert client.transport.ends == []
+    client.protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    client.loop.pass_time(4)
+    assert client.transport.ends == []
+
+
 @pytest.mark.parametrize("closing", [False, True])
 def test_a_reader_has_ten_seconds_for_each_64_kib(client, closing):
     client.protocol.data_received(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

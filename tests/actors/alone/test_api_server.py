@@ -1,15 +1,18 @@
 """The actor of the API alone, with a server that does what the test says."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
 
 from callboard.actors.api.asking import Asked
-from callboard.actors.api.backend import Posted, ServerEnded
+from callboard.actors.api.backend import Changed, Posted, ServerEnded
 from callboard.actors.api.server import ApiServer
-from callboard.actors.api.thread import PortTaken
+from callboard.actors.api.thread import PortTaken, listening_socket
 from callboard.actors.messages import NoAnswer, Published
+from callboard.adapters.broker.protocol import Binding, Exchange, Queue, Topology
+from callboard.adapters.repositories.maintenance import Change
 from callboard.config.settings import ApiSettings
 from callboard.supervision import Stop
 
@@ -120,3 +123,26 @@ def test_a_request_to_an_actor_that_died_is_answered(world, servers, settings):
     with pytest.raises(NoAnswer, match="redelivery was restarted meanwhile: try again"):
         asked.future.result(0)
     assert api.actor.stats()["asking"] == 0
+
+
+def test_a_change_of_a_client_is_announced_to_all_nodes(world, servers, settings):
+    another = Topology(
+        (Exchange("configuration"),), Queue("another"), (Binding("configuration", "#"),)
+    )
+    servers.broker.declare(another, "another")
+    api = Api(world, settings)
+    hook = {"_id": "h", "pvt_account_id": "a", "_rev": "2-0", "pvt_type": "webhook"}
+    api.actor._inbox.put(Changed((Change("doc_edited", "webhooks", hook),)))
+    api.actor.take_from_threads()
+    world.pass_time(1)
+    bodies = [json.loads(message.body) for message in servers.broker.held("another")]
+    assert [(body["Event-Name"], body["ID"]) for body in bodies] == [("doc_edited", "h")]
+
+
+def test_it_listens_on_the_port_that_it_is_given():
+    with listening_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"port {port} of 127.0.0.1: another program has it"):
+            listening_socket("127.0.0.1", port)
+    with listening_socket("127.0.0.1", port) as again:
+        assert again.getsockname()[1] == port

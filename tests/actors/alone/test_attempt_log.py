@@ -9,7 +9,13 @@ from attrs import evolve
 
 from callboard.actors.base.role import Ports
 from callboard.actors.delivery.attempt_log import AttemptLog
-from callboard.actors.messages import AttemptPolicy, Attempts, AttemptsPersisted, WhichAttempts
+from callboard.actors.messages import (
+    AttemptPolicy,
+    Attempts,
+    AttemptsPersisted,
+    ConfigurationChanged,
+    WhichAttempts,
+)
 from callboard.actors.messages.operational import EventsReported, ReportEvents
 from callboard.actors.messages.paths import ATTEMPT_LOG, HOOK_LISTENER
 from callboard.adapters.store.protocol import StoreError
@@ -320,3 +326,15 @@ def test_no_dead_letter_is_dropped_when_their_file_is_full(world, servers, setti
     assert 8 < len(confirmed) < 15
     assert log.stored(DEAD_LETTERS, 120) == sorted(f"l{number}" for number in range(15))
     assert confirmed + log.confirmed() == [*range(15)]
+
+
+def test_a_changed_policy_is_sent_to_the_deliverers_at_once(log):
+    policy = {"log_successful_attempts": True, "connect_timeout_ms": 2500}
+    document = log.store.get("system_config", "webhooks")
+    log.store.save("system_config", document | {"default": policy})
+    log.deliverer.take(AttemptPolicy)
+    changed = ConfigurationChanged((("system_config", "webhooks"),))
+    for _time in range(2):
+        log.deliverer.say(log.actor, changed)
+    log.world.pass_time(0.1)
+    assert log.deliverer.take(AttemptPolicy) == [AttemptPolicy(True, 2500)]

@@ -1,5 +1,7 @@
 """A deliverer alone: one request for each delivery, and reports of all that is settled."""
 
+import itertools
+
 import pytest
 from attrs import evolve
 
@@ -617,3 +619,52 @@ def test_what_arrives_while_the_hooks_may_be_old_is_reported_as_received(deliver
     deliveries.give("1/0", t1=delivery())
     assert deliveries.sent == []
     assert [report.accepted for report in deliveries.bridge.take(Progress)] == [("1/0",)]
+
+
+def test_what_waits_for_a_hook_that_has_changed_is_handed_back_at_once(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (1000.0, Response(200), True)
+    ordered = evolve(STANDARD, ordered=True)
+    for number in range(2):
+        deliveries.give(f"{number}/0", t1=delivery(f"d{number}", options=ordered))
+    deliveries.world.pass_time(0.3)
+    table = deliveries.world.peer("hook_table")
+    table.say(deliveries.actor, HooksOutdated(1, (("a" * 32, "h"),)))
+    deliveries.world.pass_time(0.25)
+    [defer] = deliveries.retries.take(Defer)
+    assert [item.delivery.id for item in defer.items] == ["d1"]
+
+
+def test_a_pause_that_is_over_makes_room_for_another(world, servers, settings):
+    limited = evolve(settings, delivery=DeliverySettings(waiting_per_endpoint=1))
+    deliveries = Deliveries(world, servers, limited)
+    deliveries.outcome = ClientError("timeout")
+    deliveries.give("1/0", t1=evolve(delivery(options=Options(policy="kazoo")), max_attempts=4))
+    world.pass_time(20)
+    assert deliveries.sent == ["d1"] * 4
+    assert deliveries.retries.take(Defer) == []
+
+
+def test_deliveries_beyond_the_room_of_a_circuit_that_opens_are_deferred_at_once(deliveries):
+    deliveries.endpoints.answer = lambda *_request: (0.5, ClientError("timeout"), False)
+    many = {f"t{number}": delivery(f"d{number}", f"h{number}") for number in range(300)}
+    deliveries.give("1/0", **many)
+    deliveries.world.pass_time(1)
+    deferred = [item for defer in deliveries.retries.take(Defer) for item in defer.items]
+    assert len([item for item in deferred if not item.attempts_made]) > 200
+
+
+def test_a_limited_hook_has_its_turn_when_its_time_comes(deliveries):
+    begun = []
+    deliveries.endpoints.taken = lambda _made: begun.append(deliveries.world.now)
+    limited = evolve(STANDARD, rate_per_s=4.0)
+    deliveries.give("1/0", t1=tuple(delivery(f"d{n}", options=limited) for n in range(3)))
+    deliveries.world.pass_time(2)
+    gaps = [second - first for first, second in itertools.pairwise(begun)]
+    assert gaps == [pytest.approx(0.25, abs=0.02)] * 2
+
+
+def test_a_delivery_of_megabytes_fits_into_the_retry_queue(deliveries):
+    deliveries.outcome = Response(503)
+    deliveries.give("1/0", t5=evolve(delivery(), body=b"x" * 3_000_000))
+    [defer] = deliveries.retries.take(Defer)
+    assert [len(item.delivery.body) for item in defer.items] == [3_000_000]

@@ -73,6 +73,13 @@ def bridge(world, servers, settings):
     return Bridge(world, servers, settings)
 
 
+def test_before_it_is_connected_it_says_so(world, servers, settings):
+    actor = world.start(EventBridge, EVENT_BRIDGE, settings).actor
+    assert actor.stats()["broker"] == "down"
+    world.pass_time(1)
+    assert actor.stats()["broker"] == "up"
+
+
 def test_an_event_is_acknowledged_once_it_is_settled(bridge):
     bridge.publish(b"1")
     [(batch, events)] = bridge.batches()

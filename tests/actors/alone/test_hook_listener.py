@@ -657,3 +657,18 @@ def test_a_missed_change_flushes_the_failures_of_its_hook(hooks):
     hooks.save(1)
     hooks.world.pass_time(12)
     assert cache.take(FlushFailures) == [FlushFailures("a", "h0001")]
+
+
+def test_readers_drop_changed_documents_that_are_no_hooks(hooks):
+    """Hooks, which change by the thousand, are in no reader's directory."""
+    reader = hooks.world.peer(DISABLER)
+    hooks.start()
+    hooks.world.tell_peers(hooks.actor, hooks.table, reader)
+    hooks.load_all()
+    reader.take(ConfigurationChanged)
+    for database, id in (("webhooks", "h1"), ("system_config", "webhooks")):
+        key, body = document_change("doc_edited", database, {"_id": id}, "another")
+        hooks.broker.publish("configuration", key, json.dumps(body).encode(), Properties())
+    hooks.world.pass_time(1)
+    changed = [message.documents for message in reader.take(ConfigurationChanged)]
+    assert [documents for documents in changed if documents] == [(("system_config", "webhooks"),)]

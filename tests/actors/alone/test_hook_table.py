@@ -3,7 +3,14 @@
 import pytest
 
 from callboard.actors.hooks.table import HookTable
-from callboard.actors.messages import ChangeHooks, ListTable, LoadHooks, TableListed
+from callboard.actors.messages import (
+    Applied,
+    Barrier,
+    ChangeHooks,
+    ListTable,
+    LoadHooks,
+    TableListed,
+)
 from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
 from callboard.admin import ConfiguredHook
 from callboard.webhooks.hooks.hook import Hook
@@ -76,3 +83,9 @@ def test_a_listing_is_not_dropped_before_its_minute_is_over(table):
     table.change(put=(hook("h2"),))
     table.world.pass_time(59.9)
     assert table.ids(("a", "h1")) == ([("a", "h3")], False)
+
+
+def test_a_barrier_without_responders_and_deliverers_is_passed_at_once(table):
+    table.listener.say(table.actor, Barrier(1, next(table.numbers), 7))
+    table.world.pass_time(0.01)
+    assert table.listener.take(Applied) == [Applied(7)]

@@ -237,6 +237,7 @@ def test_after_a_lost_connection_the_sources_send_and_the_broker_redelivers(it):
     assert len(it.queues) == 0
     it.queues.hooks([(H, False), (G, False)])
     assert [call for call in it.calls if call[0] == "declare"] == []
+    assert it.queues.confirmed([1, 2, 3], set()) == [], "they are of the lost connection"
     it.queues.up()
     it.queues.declared(Declared(QUEUE, 0))
     # That of the tag is redelivered by the broker.

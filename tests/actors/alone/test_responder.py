@@ -291,6 +291,11 @@ def test_events_that_match_nothing_are_counted_apart_and_logged_once_a_minute(or
     }
 
 
+def test_a_new_responder_has_counted_nothing(events):
+    stats = events.actor.actor.stats()
+    assert {stats[name] for name in ("events", "deliveries", "poison", "no_hook")} == {0}
+
+
 def test_events_that_wait_made_their_last_progress_when_they_came(events):
     """An actor that holds something without progress is shown as stuck (docs/metrics.md)."""
 

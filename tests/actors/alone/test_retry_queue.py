@@ -636,3 +636,29 @@ def test_the_metrics_count_what_was_handed_out_and_what_was_no_delivery(retries)
     assert [
         counters[metric.name, ()] for metric in (catalog.RETRIES_HANDED_OUT, catalog.RETRIES_POISON)
     ] == [2, 1]
+
+
+def test_a_delivery_of_megabytes_fits_into_an_ordered_queue(retries, bridge):
+    retries.table.say(retries.actor, made((1, delivery(body=b"x" * 3_000_000))))
+    bridge.say(retries.actor, Release(1, 1, before=2, released=(("1/0", (1,)),)))
+    retries.world.pass_time(0.1)
+    assert settled(bridge) == [1]
+    assert [batch.refused for batch in retries.deliverer.take(DueBatch)] == [()]
+
+
+def test_after_a_change_of_hooks_the_table_is_asked_which_are_ordered(retries):
+    retries.table.take(FindOrdered)
+    retries.table.say(retries.actor, HooksOutdated(7, (("a", "other"),)))
+    retries.world.pass_time(0.1)
+    assert len(retries.table.take(FindOrdered)) == 1
+
+
+def test_the_deliveries_of_a_hook_that_is_paused_no_more_go_on_at_once(retries):
+    key = ("a", "h")
+    retries.table.options = Options(paused=True)
+    retries.table.say(retries.actor, OrderedFound(((key, True),)))
+    retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
+    assert retries.due(20) == []
+    retries.table.options = Options()
+    retries.table.say(retries.actor, OrderedFound(((key, False),)))
+    assert [list(items.values()) for _share, items in retries.due(0.1)] == [["d1"]]
