@@ -21,6 +21,8 @@ from callboard.adapters.http.address_guard import AddressGuard
 from callboard.adapters.http.endpoint_rules import EndpointRules
 from callboard.adapters.repositories.maintenance import Change
 from callboard.config.settings import CouchdbSettings, Settings
+from callboard.webhooks.hooks.hook import InvalidHook
+from support.hooks import hooks_with
 from support.patience import patient
 from support.world import Store
 
@@ -116,3 +118,10 @@ def test_the_place_of_the_api_is_a_file(tmp_path, bind, url):
     place = {"url": url, "bind": bind, "port": 80, "pid": os.getpid()}
     assert json.loads(file.read_text()) == place
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_hook_that_the_settings_do_not_permit_is_refused(backend):
+    hook = hooks_with(uri="http://127.0.0.1/")
+    with pytest.raises(InvalidHook, match=r"delivery\.allow_networks may allow it"):
+        backend.check_hook(hook())
+    backend.check_hook(hook(uri="http://192.0.43.8/"))

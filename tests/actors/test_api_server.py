@@ -125,7 +125,10 @@ def test_posts_of_one_moment_share_a_probe_and_each_gets_its_own_answer(api):
     assert (api.broker.probes, api.broker.published) == (1, [])
     api.on_broker(Probed())
     assert [message.body for message in api.broker.published] == [b"1", b"2", b"3"]
-    assert {message.properties.delivery_mode for message in api.broker.published} == {2}
+    how = {
+        (message.properties.delivery_mode, message.mandatory) for message in api.broker.published
+    }
+    assert how == {(2, True)}
     api.on_broker(Returned(3, "312 NO_ROUTE"))
     api.on_broker(Confirmed((1, 3)))
     assert (one.result(0), two.done(), three.result(0)) == (Published(1, 0), False, Published(1, 1))

@@ -157,6 +157,7 @@ def test_a_module_without_its_exchange_is_left_out_until_it_has_it(tmp_path):
         for reasons in ({"shop": "404"}, {"shop": "404", "im": "406"}, {"shop": "403"}, {}):
             bridge.on_broker(ExchangesRefused(reasons))
             if reasons == {"shop": "404", "im": "406"}:
+                assert left_out()["mms", "exchange im: 406"] is True
                 assert bridge.stats()["left_out"] == "mms,order_paid,sms"
         assert bridge.stats()["left_out"] == 0
         bridge.receive(b'{"a": "x"}')
@@ -765,3 +766,12 @@ def test_the_metrics_count_what_became_of_the_messages(bridge, tmp_path):
     }
     assert list(counted.values()) == [4, 2, 1, 1, 1]
     assert figures.gauges[catalog.EVENTS_IN_HAND.name, ()] == 1
+
+
+def test_no_batch_is_sent_again_within_a_minute(bridge, clock):
+    bridge.receive(b"1")
+    for passes_s, sent in ((30, 1), (29, 1), (2, 2)):
+        clock[0] += passes_s
+        for call in bridge.repeated:
+            call()
+        assert len(bridge.batches()) == sent

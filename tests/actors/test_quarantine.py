@@ -90,6 +90,9 @@ def test_after_a_lost_connection_the_broker_sends_them_again(tmp_path):
     kept.forget()
     timer.call()
     assert (acknowledged, records(tmp_path)) == ([], [])
+    kept.add(2, {"n": 2})
+    kept.write()
+    assert (acknowledged, records(tmp_path)) == ([], [{"n": 2}])
 
 
 def test_what_returns_to_the_broker_is_neither_written_nor_acknowledged(tmp_path, monkeypatch):

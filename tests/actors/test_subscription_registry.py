@@ -126,3 +126,38 @@ def test_subscribers_hear_how_often_an_actor_was_restarted_and_why(registry):
         ChildRestarted("api", 102, 1, masked),
         ChildRestarted("api", 105, 2, masked),
     )
+
+
+def test_one_confirmation_in_four_checks_is_enough(registry):
+    registry.subscribe("one")
+    for _round in range(3):
+        for _check in range(3):
+            registry.check()
+        registry.confirm("one")
+    assert registry.heard("one", Unsubscribed) == []
+    for _check in range(3):
+        registry.check()
+    assert registry.heard("one", Unsubscribed) == []
+    registry.check()
+    assert len(registry.heard("one", Unsubscribed)) == 1
+
+
+def test_its_own_notifications_follow_a_confirmation(registry):
+    registry.subscribe("one", CHILD_RESTARTED)
+
+    def restarted(incarnation):
+        registry.on_directory({"api": Peer("api", incarnation, "address", 1, "it was killed")})
+        due, registry.timers = registry.timers, []
+        for seconds, call in due:
+            if seconds < 10:
+                call()
+            else:
+                registry.timers.append((seconds, call))
+        return [batch for batch in registry.heard("one", Notices) if batch.notices]
+
+    assert restarted(1) == []
+    (first,) = restarted(2)
+    assert restarted(3) == []
+    registry.receiveMsg_NoticesSeen(first.seen(), "one")
+    (second,) = restarted(4)
+    assert len(second.notices) == 2

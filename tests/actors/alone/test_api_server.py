@@ -146,3 +146,16 @@ def test_it_listens_on_the_port_that_it_is_given():
             listening_socket("127.0.0.1", port)
     with listening_socket("127.0.0.1", port) as again:
         assert again.getsockname()[1] == port
+
+
+def test_where_it_listens_is_known_until_its_server_ends(world, servers, settings):
+    api = Api(world, settings, Thread())
+    api.actor._listens(8080)
+    place = json.loads(api.actor.settings.api_place_file.read_text())
+    assert (place["port"], api.actor.stats()["port"]) == (8080, 8080)
+    api.say(Stop())
+    api.actor._server_ended(None)
+    assert "port" not in api.actor.stats()
+    api.actor.take_from_threads()
+    world.pass_time(0.1)
+    assert world.ended == ["api"]

@@ -33,6 +33,7 @@ from callboard.supervision import Stop
 from callboard.webhooks.acknowledgement.receipts import Receipt
 from callboard.webhooks.deliveries.delivery import Delivery
 from callboard.webhooks.hooks.options import Options
+from callboard.webhooks.metrics import catalog
 from callboard.webhooks.retries.outcome import ClientError, Response
 from callboard.webhooks.retries.retry_message import RetryMessage
 
@@ -109,6 +110,8 @@ def test_no_message_waits_for_more_than_sixteen_requests_to_begin(deliveries):
     batch = DeliveryBatch("1/0", source, (EventDeliveries(1, many),))
     deliveries.bridge.say(deliveries.actor, batch)
     assert len(deliveries.sent) == 16
+    deliveries.world.pass_time(0.05)
+    assert len(deliveries.sent) == 40, "the others follow at once"
     assert deliveries.settled() == [("1/0", 1)]
     assert sorted(deliveries.sent) == sorted(each.id for each in many)
 
@@ -148,6 +151,9 @@ def test_a_redelivered_event_repeats_no_request(deliveries):
     deliveries.give("2/0", t6=delivery())
     assert deliveries.sent == ["d1"]
     assert deliveries.settled() == [("1/0", 5), ("2/0", 6)]
+    deliveries.actor.actor.measure()
+    counters = deliveries.actor.actor.tally.figures().counters
+    assert counters["callboard_deliveries_repeated_total", ()] == 1
 
 
 def test_the_successor_of_a_killed_deliverer_repeats_no_finished_request(deliveries):
@@ -449,6 +455,11 @@ def test_a_circuit_is_closed_at_once_on_demand(deliveries):
     deliveries.give("1/0", t5=tuple(failing))
     (seen,) = deliveries.world.actor(deliveries.actor.address).busiest_endpoints()
     assert (seen.circuit, seen.error) == ("open", "timeout")
+    deliveries.actor.actor.measure()
+    figures = deliveries.actor.actor.tally.figures()
+    circuits = {labels: n for (name, labels), n in figures.gauges.items() if "circuits" in name}
+    assert circuits == {("open",): 1, ("half_open",): 0}
+    assert figures.counters[catalog.CIRCUITS_OPENED.name, ()] == 1
     client = deliveries.world.peer("client")
     client.say(deliveries.actor, admin.CloseCircuit(seen.endpoint, ref="7"))
     deliveries.world.pass_time(0.1)

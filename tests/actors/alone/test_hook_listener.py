@@ -672,3 +672,56 @@ def test_readers_drop_changed_documents_that_are_no_hooks(hooks):
     hooks.world.pass_time(1)
     changed = [message.documents for message in reader.take(ConfigurationChanged)]
     assert [documents for documents in changed if documents] == [(("system_config", "webhooks"),)]
+
+
+@pytest.mark.logs("broker_down", "hook_changes_missed")
+def test_after_a_lost_connection_the_store_is_compared_at_once(hooks):
+    hooks.start()
+    hooks.load_all()
+    hooks.broker.stop(1)
+    hooks.save(1)
+    hooks.world.pass_time(4)
+    assert hooks.changes() == [["h0001"]]
+
+
+@pytest.mark.logs("broker_down")
+def test_while_the_broker_is_away_a_load_waits_for_a_second(hooks):
+    """A connection that is soon there makes a second load unnecessary."""
+    hooks.start()
+    hooks.load_all()
+    hooks.broker.stop(100)
+    hooks.world.pass_time(3)
+    hooks.table.restart()
+    hooks.world.tell_peers(hooks.actor, hooks.table)
+    hooks.world.pass_time(0.8)
+    assert hooks.loads() == []
+    hooks.world.pass_time(0.3)
+    assert len(hooks.loads()) == 1
+
+
+@pytest.mark.logs("hook_disabled")
+def test_a_disabled_hook_is_announced_as_an_edited_document(hooks):
+    another = Topology(
+        (Exchange("configuration"),), Queue("another"), (Binding("configuration", "#"),)
+    )
+    hooks.broker.declare(another, "another")
+    hooks.save(1)
+    hooks.start()
+    hooks.load_all()
+    hooks.table.say(hooks.actor, DisableHook("a", "h0001", "too many failed attempts"))
+    hooks.world.pass_time(1)
+    bodies = [json.loads(message.body) for message in hooks.broker.held("another")]
+    assert ("doc_edited", "h0001") in [(body.get("Event-Name"), body.get("ID")) for body in bodies]
+
+
+def test_a_message_about_no_document_concerns_no_reader(hooks):
+    reader = hooks.world.peer(DISABLER)
+    hooks.start()
+    hooks.world.tell_peers(hooks.actor, hooks.table, reader)
+    hooks.load_all()
+    reader.take(ConfigurationChanged)
+    key, body = document_change("doc_edited", "system_config", {"_id": "x"}, "another")
+    del body["ID"], body["Database"]
+    hooks.broker.publish("configuration", key, json.dumps(body).encode(), Properties())
+    hooks.world.pass_time(1)
+    assert reader.take(ConfigurationChanged) == []

@@ -623,3 +623,12 @@ def test_a_returned_delivery_holds_up_no_confirmation(it):
     it.queues.put(Publication(retry(2, hook="g"), receipt(2), None))
     assert it.queues.confirmed([1, 2], {1}) == []
     assert it.settled == [receipt(2)]
+
+
+def test_a_run_of_a_lost_connection_is_not_handed_out(it):
+    it.connect(H)
+    it.take(1)
+    it.queues.begin_runs()
+    it.queues.decide(1, Send(retry(1)), 1)
+    it.queues.down()
+    assert it.queues.next_run() is None

@@ -19,7 +19,13 @@ from callboard.actors.messages import (
     Routed,
     Subscribe,
 )
-from callboard.actors.messages.paths import EVENT_BRIDGE, HOOK_LISTENER, HOOK_TABLE, responder_path
+from callboard.actors.messages.paths import (
+    EVENT_BRIDGE,
+    HOOK_LISTENER,
+    HOOK_TABLE,
+    RETRY_QUEUE,
+    responder_path,
+)
 from callboard.config.settings import ModuleSettings
 from callboard.supervision import Timer
 from callboard.webhooks.hooks.options import Options
@@ -352,3 +358,16 @@ def test_what_fires_no_hook_is_logged_for_tables_of_the_configuration_only(world
         world.pass_time(100)
     assert lines == []
     assert unfired.stats() == {"no_hook": 4, "no_account": 0, "filtered": 0}
+
+
+def test_deliveries_in_order_are_counted_and_go_to_the_retry_queue(events):
+    retries = events.world.peer(RETRY_QUEUE)
+    events.world.tell_peers(events.actor, *events.peers, retries)
+    events.load(hook("h1", options=Options(ordered=True)), hook("h2"))
+    events.give(1, event())
+    assert events.made() == ["h2"]
+    batches = retries.take(DeliveryBatch)
+    assert [d.hook_id for b in batches for e in b.events for d in e.deliveries] == ["h1"]
+    events.actor.actor.measure()
+    counted = events.actor.actor.tally.figures().counters
+    assert counted["callboard_deliveries_made_total", ("shop",)] == 2

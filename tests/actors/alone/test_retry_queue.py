@@ -662,3 +662,48 @@ def test_the_deliveries_of_a_hook_that_is_paused_no_more_go_on_at_once(retries):
     retries.table.options = Options()
     retries.table.say(retries.actor, OrderedFound(((key, False),)))
     assert [list(items.values()) for _share, items in retries.due(0.1)] == [["d1"]]
+
+
+def test_at_most_twenty_shares_are_on_the_way_until_they_are_accepted(retries):
+    for number in range(21):
+        message = retries.message(after_s=0.0, id=f"d{number}")
+        retries.broker.publish("", DUE, as_json(message), Properties())
+        retries.world.pass_time(0.01)
+    shares = [share for share, _items in retries.due(0.1)]
+    assert len(shares) == 20
+    report = Progress((RETRY_QUEUE, retries.incarnation), tuple(shares[:1]), ())
+    retries.deliverer.say(retries.actor, report)
+    assert [list(items.values()) for _share, items in retries.due(0.1)] == [["d20"]]
+
+
+def test_news_of_the_same_peers_hand_nothing_out_again(retries):
+    retries.defer(7, retries.message())
+    assert len(retries.due()) == 1
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
+    assert retries.due() == []
+
+
+def test_a_hook_table_that_is_still_empty_is_asked_again_every_second(retries):
+    retries.table.silent = True
+    retries.broker.publish("", DUE, as_json(retries.message(after_s=0.0)), Properties())
+    asked = []
+    for _second in range(4):
+        retries.world.pass_time(1.1)
+        found = retries.table.take(FindHooks)
+        asked.append(len(found))
+        for message in found:
+            retries.table.say(retries.actor, HooksFound(message.ask, None, 0))
+    assert asked == [1] * 4
+
+
+def test_the_deliveries_of_several_hooks_that_no_store_has_are_decided_together(retries):
+    retries.table.known = False
+    for number, hook in enumerate(("h", "h", "other")):
+        message = retries.message(after_s=0.0, id=f"d{number}")
+        message = evolve(message, delivery=evolve(message.delivery, hook_id=hook))
+        retries.broker.publish("", DUE, as_json(message), Properties())
+    retries.world.pass_time(1)
+    [batch] = retries.deliverer.take(DueBatch)
+    decided = [item.delivery.id for _tag, item, _reason in batch.cancelled]
+    decided += [item.delivery.id for _tag, item in batch.items]
+    assert sorted(decided) == ["d0", "d1", "d2"]

@@ -1,5 +1,7 @@
 """The top of the tree alone, with actors below it that keep what they receive."""
 
+import shutil
+
 import pytest
 from thespian.actors import WatchMessage
 
@@ -17,7 +19,7 @@ from callboard.config.settings import (
     DeliverySettings,
 )
 from callboard.supervision import GetTree, Start, Stop, SupervisedActor, Supervisor, TreeNode
-from callboard.supervision.messages import Finished
+from callboard.supervision.messages import Finished, GaveUp
 from support.world import World
 
 RESPONDER_PEERS = (
@@ -286,3 +288,18 @@ def test_without_a_bridge_there_is_nothing_to_settle(running):
     world.deliver(running.address, Stop(), owner)  # the first actor is starting
     world.pass_time(0.5)
     assert running.owner.take(Finished) == [Finished("", 0)]
+
+
+def test_an_embedded_system_ends_with_its_data_directory(running):
+    """Another might run in the place of that, and both would have the same name at the broker."""
+    running.address = running.world.create(Callboard)
+    running.start()
+    running.world.pass_time(5)
+    assert running.owner.take(GaveUp) == []
+    folder = running.settings.data.dir
+    folder.rename(folder.with_name(f"{folder.name}.moved"))
+    folder.mkdir()
+    running.world.pass_time(1.5)
+    shutil.rmtree(folder.with_name(f"{folder.name}.moved"))
+    (gave_up,) = running.owner.take(GaveUp)
+    assert "data" in gave_up.reason
