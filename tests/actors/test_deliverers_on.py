@@ -66,6 +66,7 @@ def test_what_deliverers_go_by_is_told():
 def test_the_machine_puts_in_its_own_secrets(own):
     _, there = told(settings(SECRETS))
     assert completed(there) == there
+    assert own_settings.have_begun() is False
     own(
         settings(
             {
@@ -107,3 +108,11 @@ def test_outposts_have_the_time_to_stop_that_they_may_take():
     stop_s = elsewhere.args.stop_s
     assert stop_s > limits.DELIVERER_STOP_S
     assert stop_s + BURIAL_S < elsewhere.shutdown_s < deliveries.shutdown_s < limits.STOP_S
+
+
+def test_a_machine_knows_whether_its_node_has_started_actors(own):
+    for _node in range(2):
+        own(settings({}))
+        assert own_settings.have_begun() is False
+        completed(settings({}))
+        assert own_settings.have_begun() is True

@@ -146,3 +146,8 @@ def test_all_are_shared_out_under_the_tags_of_their_events():
     for event in batch:
         given = [one for share in shares.values() for one in share.get(event.tag, [])]
         assert sorted(one.id for one in given) == sorted(one.id for one in event.deliveries)
+
+
+def test_a_hook_with_an_id_that_is_no_text_has_its_deliverer():
+    up = deliverers_among(PEERS)
+    assert deliverer_for(delivery("1", "\ud800", ordered=True), up) in up

@@ -156,3 +156,25 @@ def test_a_thread_that_has_slept_counts_as_one_that_looks_when_it_is_woken():
     assert len(set(threading.enumerate()) - before) == LOOKING
     go_on.set()
     pool.close()
+
+
+def test_in_the_place_of_one_that_waits_one_other_looks_for_work():
+    go_on, waits = threading.Event(), threading.Semaphore(0)
+
+    def work(blocks):
+        if blocks:
+            pool.waits()
+            waits.release()
+        go_on.wait(PATIENCE_S)
+
+    before = set(threading.enumerate())
+    pool = ThreadPool(9, work, "test")
+    pool.add(True)
+    assert waits.acquire(timeout=PATIENCE_S)
+    for _number in range(5):
+        pool.add(False)
+    threads = set(threading.enumerate()) - before
+    assert len(threads) == 1 + LOOKING
+    assert all(thread.daemon for thread in threads), "they end with the process"
+    pool.close()
+    go_on.set()

@@ -107,3 +107,14 @@ def test_what_is_in_hand_when_the_bridge_stops_is_sent_with_the_others(collector
     spans.begin(message(1))
     spans.close()
     assert [span.reason for span in collector.spans] == ["stopped"]
+
+
+def test_the_context_of_an_event_goes_with_it_although_nothing_is_traced():
+    """`tracing.propagate`: what others have begun goes on."""
+    headers = {"traceparent": PARENT.traceparent}
+    spans = EventSpans(tracing(Settings(), "event_bridge", logger(), own_process=False), "q")
+    found = spans.begin(message(1, headers))
+    assert found is not None
+    assert found.traceparent == PARENT.traceparent
+    assert spans.begin(message(2)) is None
+    spans.close()

@@ -679,3 +679,12 @@ def test_a_delivery_of_megabytes_fits_into_the_retry_queue(deliveries):
     deliveries.give("1/0", t5=evolve(delivery(), body=b"x" * 3_000_000))
     [defer] = deliveries.retries.take(Defer)
     assert [len(item.delivery.body) for item in defer.items] == [3_000_000]
+
+
+def test_successes_are_recorded_from_when_the_attempt_log_says_so(deliveries):
+    deliveries.give("1/0", t1=delivery("d1"))
+    assert deliveries.log.take(Attempts) == []
+    policy = AttemptPolicy(successes=True, connect_timeout_ms=2500)
+    deliveries.log.say(deliveries.actor, policy)
+    deliveries.give("2/0", t2=delivery("d2"))
+    assert len(deliveries.log.take(Attempts)) == 1

@@ -449,3 +449,23 @@ def test_deliveries_that_wait_are_listed_and_sent_early(it):
     assert 0 <= it.now_s - copy.due_ms / 1000 + 1 < 3
     assert it.actor.actor.stats()["sent_early"] == 1
     assert it.ask(admin.ListWaiting()).deliveries == ()
+
+
+def test_it_shows_what_it_has_done(it):
+    it.start()
+    it.hook()
+    ids = it.of_deliveries("d1", "d2")
+    it.ask(admin.RetryDeadLetters(ids))
+    assert it.actor.actor.stats() == {
+        "broker": "up",
+        "works": 0,
+        "unpublished": 0,
+        "set_aside": 0,
+        "too_old": 0,
+        "old_attempts": 0,
+        "retried": 2,
+        "replayed": 0,
+        "sent_early": 0,
+        "tested": 0,
+        "unconfirmed": 0,
+    }

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from thespian.actors import WakeupMessage
 
 from callboard.actors.events.responder import Responder
 from callboard.actors.events.unfired import UnfiredEvents
@@ -371,3 +372,38 @@ def test_deliveries_in_order_are_counted_and_go_to_the_retry_queue(events):
     events.actor.actor.measure()
     counted = events.actor.actor.tally.figures().counters
     assert counted["callboard_deliveries_made_total", ("shop",)] == 2
+
+
+def test_it_shows_what_it_holds(events):
+    retries = events.world.peer(RETRY_QUEUE)
+    events.world.tell_peers(events.actor, *events.peers, retries)
+    stream = events.load(*[hook(f"h{number}") for number in range(65)])
+    events.give(1, event(1), event(2), b"[]")
+    events.world.pass_time(0.5)
+    events.table.say(events.actor, HooksChanged(stream, 1, (), (("a", "h0"),)))
+    events.world.tell_peers(events.actor, *events.peers[:2])
+    events.give(2, event(3))
+    assert events.actor.actor.stats() == {
+        "events": 3,
+        "deliveries": 130,
+        "poison": 1,
+        "no_hook": 0,
+        "no_account": 0,
+        "filtered": 0,
+        "hooks": 64,
+        "held": 1,
+        "fan_outs": 2,
+        "unsettled": 130,
+    }
+
+
+def test_slices_are_made_in_one_turn_while_there_is_time(events):
+    events.load(*[hook(f"h{number}") for number in range(1000)])
+    events.world.pass_time(1)
+    handled = []
+    events.world.journal = lambda living, message: handled.append((living.actor, type(message)))
+    events.give(1, event())
+    events.world.pass_time(0.5)
+    assert len(events.made()) == 1000
+    turns = [kind for actor, kind in handled if actor is events.actor.actor]
+    assert turns.count(WakeupMessage) < 4
