@@ -775,3 +775,15 @@ def test_no_batch_is_sent_again_within_a_minute(bridge, clock):
         for call in bridge.repeated:
             call()
         assert len(bridge.batches()) == sent
+
+
+def test_no_batch_is_sent_while_a_hundred_shares_are_on_the_way(bridge):
+    bridge.receive(*[b"1"] * 100)
+    [batch] = bridge.batches()
+    shares = {f"1/{number}": (number,) for number in range(1, 101)}
+    holders = dict.fromkeys(shares, ("deliveries/deliverer-1", 1))
+    bridge.receiveMsg_Routed(Routed(batch.batch, shares, holders, ()), "responder")
+    bridge.receive(b"2", first=101)
+    assert len(bridge.batches()) == 1
+    bridge.receiveMsg_Progress(Progress((EVENT_BRIDGE, 1), ("1/1",), ()), "deliverer")
+    assert len(bridge.batches()) == 2

@@ -1,11 +1,14 @@
 """What an earlier version left for ordered hooks is in their queues before anything else is."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
+import structlog
 from attrs import evolve
 
 from callboard.actors.base.role import Setup
+from callboard.actors.delivery.earlier_deliveries import take_over
 from callboard.actors.delivery.ordered_queues import delay_queue, message_for
 from callboard.actors.delivery.retry_queue import RetryQueue, topology
 from callboard.adapters.broker import brokers
@@ -71,3 +74,11 @@ def test_the_deliveries_of_an_ordered_hook_are_in_its_queue_when_the_retry_queue
     assert opened == [False]
     # It is done once: then the queue is known from the file.
     begun(settings, lambda stats: stats.get("in_order") == LEFT)
+
+
+def test_that_it_is_done_is_remembered_also_if_there_was_nothing(tmp_path):
+    used = []
+    file = SimpleNamespace(used=lambda: used.append(True))
+    settings = Settings(amqp=AmqpSettings(url="memory://"), data=DataSettings(dir=tmp_path))
+    take_over(settings, file, None, structlog.get_logger())
+    assert used == [True]

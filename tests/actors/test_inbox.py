@@ -63,3 +63,11 @@ def test_no_item_of_many_threads_is_lost(inbox):
         found += inbox.taken()
     for writer in range(writers):
         assert [number for who, number in found if who == writer] == list(range(each))
+
+
+def test_an_inbox_that_was_emptied_is_no_longer_signalled(inbox):
+    for number in range(2):
+        inbox.put(number)
+        assert is_signalled(inbox)
+        assert list(inbox.taken()) == [number]
+        assert not is_signalled(inbox)

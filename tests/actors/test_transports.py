@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from callboard.actors.delivery.transports import check_hook, kept_endpoints
+from callboard.actors.delivery.transports import _made, check_hook, endpoint_of, kept_endpoints
 from callboard.adapters.http.descriptors import allow
 from callboard.config.settings import DeliverySettings, Settings
 from callboard.webhooks.hooks.hook import Hook, InvalidHook
@@ -66,3 +66,28 @@ def test_a_bundle_of_authorities_is_for_https_alone():
     own = Options(endpoint=EndpointOptions(ca_bundle="ca.pem"))
     with pytest.raises(InvalidHook, match=r"ca_bundle 'ca\.pem' needs a uri of https"):
         check_hook(Hook("h", "a", "http://x.example/", "object", options=own), Settings())
+
+
+def test_a_hook_has_the_endpoint_options_that_the_node_permits_to_hooks():
+    own = EndpointOptions(tls_verify=False)
+    hook = Hook("h", "a", "https://x.example/", "all", options=Options(endpoint=own))
+    permitted = Settings(delivery=DeliverySettings(hook_options=("tls_verify",)))
+    assert endpoint_of(hook, permitted, {}) == own
+    assert endpoint_of(hook, Settings(), {}) is None
+
+
+@pytest.mark.parametrize(("connect_ms", "connect_s"), [(1500, 1.5), (0, 10.0)])
+def test_a_transport_is_made_as_the_settings_say(connect_ms, connect_s):
+    delivery = DeliverySettings(
+        connect_timeout_ms=connect_ms,
+        request_timeout_ms=2500,
+        proxy="http://proxy:3128",
+        ports=(443,),
+        follow_redirects=3,
+        max_payload=99,
+    )
+    made = _made(dict, delivery, 7)
+    assert (made["connect_timeout_s"], made["request_timeout_s"]) == (connect_s, 2.5)
+    assert (made["max_response_bytes"], made["proxy"]) == (7, "http://proxy:3128")
+    assert (made["ports"], made["follow_redirects"], made["max_payload"]) == ((443,), 3, 99)
+    assert made["ca_bundle"] is None

@@ -219,3 +219,14 @@ def test_the_next_account_with_deleted_orphans_waits(it):
     assert it.answers() == []
     it.world.pass_time(0.5)
     assert [answer.ref for answer in it.answers()] == ["2"]
+
+
+def test_only_orphans_that_were_deleted_make_the_next_account_wait(it):
+    it.store.ensure_database("webhooks")
+    for account in ("a1" * 16, "b2" * 16):
+        hook = {"_id": account, "pvt_type": "webhook", "pvt_account_id": account, "enabled": True}
+        it.store.save("webhooks", hook)
+    (shown,) = it.ask(admin.CleanUpOrphans(delete=False, ref="1"))
+    assert len(shown.accounts) == 2
+    (deleted,) = it.ask(admin.CleanUpOrphans(delete=True, ref="2"))
+    assert deleted.ref == "2"

@@ -242,3 +242,12 @@ def test_the_tree_is_asked_for_every_two_seconds(world, servers, settings):
     Watching(world, settings)
     world.pass_time(5)
     assert len(supervisor.take(GetTree)) == 3
+
+
+def test_the_last_minutes_are_sampled_every_two_seconds(it):
+    it.world.pass_time(20)
+    it.report(100)
+    it.world.pass_time(10)
+    series = it.ask(GetFigures(), Snapshot).series
+    assert len(series.at_unix_s) == pytest.approx(30 / series.step_s, abs=2)
+    assert max(series.rates["messages"]) > 0

@@ -407,3 +407,19 @@ def test_slices_are_made_in_one_turn_while_there_is_time(events):
     assert len(events.made()) == 1000
     turns = [kind for actor, kind in handled if actor is events.actor.actor]
     assert turns.count(WakeupMessage) < 4
+
+
+def test_what_waits_for_the_retry_queue_is_dropped_with_its_connection(events):
+    """The bridge gives it again, in another batch."""
+    events.load(hook("h1", options=Options(ordered=True)))
+    events.give(1, event())
+    assert events.routed() == {}
+    events.give(9, event(1), event(2), since=8)
+    retries = events.world.peer(RETRY_QUEUE)
+    events.world.tell_peers(events.actor, *events.peers, retries)
+    events.world.pass_time(0.1)
+    [ask] = {message.ask for message in events.listener.take(RefreshHooks)}
+    events.listener.say(events.actor, HooksRefreshed(ask))
+    assert events.routed() == {9: ([1, 2], [])}
+    events.give(10, event(), since=8)
+    assert events.routed() == {10: ([1], [])}

@@ -707,3 +707,20 @@ def test_the_deliveries_of_several_hooks_that_no_store_has_are_decided_together(
     decided = [item.delivery.id for _tag, item, _reason in batch.cancelled]
     decided += [item.delivery.id for _tag, item in batch.items]
     assert sorted(decided) == ["d0", "d1", "d2"]
+
+
+def test_of_the_decided_deliveries_those_of_a_changed_hook_alone_are_judged_again(retries):
+    retries.world.tell_peers(retries.actor, retries.table, retries.listener)
+    for number, hook in enumerate(("h", "other")):
+        message = retries.message(after_s=0.0, id=f"d{number}")
+        message = evolve(message, delivery=evolve(message.delivery, hook_id=hook))
+        retries.broker.publish("", DUE, as_json(message), Properties())
+    retries.world.pass_time(1)
+    retries.table.take(FindHooks)
+    retries.table.change = 8
+    retries.table.say(retries.actor, HooksOutdated(8, (("a", "h"),)))
+    retries.world.pass_time(1)
+    assert [asked.keys for asked in retries.table.take(FindHooks)] == [(("a", "h"),)]
+    retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
+    found = [id for _share, items in retries.due(1) for id in items.values()]
+    assert sorted(found) == ["d0", "d1"]

@@ -17,6 +17,7 @@ from callboard.config.settings import (
     ApiSettings,
     CouchdbSettings,
     DeliverySettings,
+    KazooSettings,
 )
 from callboard.supervision import GetTree, Start, Stop, SupervisedActor, Supervisor, TreeNode
 from callboard.supervision.messages import Finished, GaveUp
@@ -303,3 +304,8 @@ def test_an_embedded_system_ends_with_its_data_directory(running):
     shutil.rmtree(folder.with_name(f"{folder.name}.moved"))
     (gave_up,) = running.owner.take(GaveUp)
     assert "data" in gave_up.reason
+
+
+def test_without_kazoo_no_actor_has_the_name_of_kazoos(whole):
+    spec = tree(whole(kazoo=KazooSettings(modules=())))
+    assert {label for *_row, label, _peers in rows(spec)} == {""}
