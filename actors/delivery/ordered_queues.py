@@ -298,7 +298,6 @@ class OrderedQueues:
         """Publish a delivery into the queue of its hook, after those before it."""
         delivery = publication.item.delivery
         ordered = self.add_queue((delivery.account_id, delivery.hook_id))
-        self._file.add_queue(ordered.key)
         out = self._out[ordered.key]
         most = self._settings.delivery.paused_max
         if ordered.paused and ordered.waiting + len(out.publishing) + len(out.waiting) >= most:
