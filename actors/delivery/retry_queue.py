@@ -140,7 +140,7 @@ class RetryQueue(UsesHooks, BrokerRole):
     def begin(self, setup: Setup) -> None:
         """Declare the queues and consume the due queue."""
         self._ids = itertools.count(1)
-        self._connected = self._was_connected = False
+        self._connected = self._was_lost = False
         self._to_publish: deque[_Publish] = deque()
         self._publishing: dict[int, _Publish] = {}
         self._returned: set[int] = set()
@@ -249,14 +249,14 @@ class RetryQueue(UsesHooks, BrokerRole):
             case ConnectionUp(queue):
                 self._connected = True
                 self.log.info("broker_up", queue=queue)
-                if self._was_connected:
+                if self._was_lost:
                     self.freshness.expire()  # The hook listener's was lost, too, perhaps.
-                self._was_connected = True
                 self.broker.ask_depths()
                 self._ordered.up()
                 self._find_ordered()
                 self._publish_all()
             case ConnectionDown(reason, retry_in_s):
+                self._was_lost = self._was_lost or self._connected
                 self._connected = False
                 self._forget_received()
                 self.log.warning("broker_down", reason=reason, retry_in_s=round(retry_in_s, 2))
