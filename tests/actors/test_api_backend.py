@@ -125,3 +125,8 @@ def test_a_hook_that_the_settings_do_not_permit_is_refused(backend):
     with pytest.raises(InvalidHook, match=r"delivery\.allow_networks may allow it"):
         backend.check_hook(hook())
     backend.check_hook(hook(uri="http://192.0.43.8/"))
+
+
+def test_a_refusal_need_not_have_a_cause_or_a_setting():
+    refused = RefusedByActor("no")
+    assert (str(refused), refused.cause, refused.setting) == ("no", "", "")

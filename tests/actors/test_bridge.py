@@ -10,10 +10,9 @@ from structlog.testing import capture_logs
 
 from callboard.actors.base.event_modules import event_modules
 from callboard.actors.base.quarantine import FILE
-from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
+from callboard.actors.base.role import Setup
 from callboard.actors.events.bridge import IN_ORDER, EventBridge
-from callboard.actors.events.event_publisher import MAX_BYTES
-from callboard.actors.events.unclaimed import MOST_OFFERS, PAUSE_S, UnclaimedEvents
+from callboard.actors.events.unclaimed import UnclaimedEvents
 from callboard.actors.messages import (
     EventBatch,
     NotHeld,
@@ -100,7 +99,7 @@ class Here(EventBridge):
         super().__init__()
         self.own_process = False
         self.settings, self.path, self.incarnation = settings, EVENT_BRIDGE, 1
-        self.sent, self.due, self.repeated = [], [], []
+        self.sent, self.due, self.repeated, self.waits = [], [], [], []
         self.begin(Setup(settings))
         path = responder_path(MODULE)
         self.peers = {path: Peer(path, 1, "responder", 0)}
@@ -116,8 +115,9 @@ class Here(EventBridge):
     def every(self, _seconds, call):
         self.repeated.append(call)
 
-    def after(self, _seconds, call):
+    def after(self, seconds, call):
         self.due.append(call)
+        self.waits.append(seconds)
 
     def pass_time(self):
         due, self.due = self.due, []
@@ -240,7 +240,7 @@ def records(folder):
 
 def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(bridge, tmp_path):
     """Two of 70 MB were sent to the responder for ever, and the module stood still."""
-    large, good = bytes(MAX_MESSAGE_BYTES + 1), json.dumps({"a": "1"}).encode()
+    large, good = bytes(32 * 2**20 + 1), json.dumps({"a": "1"}).encode()
     bridge.receive(large, large, good)
     (batch,) = (message for message in bridge.sent if isinstance(message, EventBatch))
     assert [event.tag for event in batch.events] == [3]
@@ -256,7 +256,7 @@ def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(brid
 
 
 def test_the_largest_event_that_is_handled(bridge):
-    bridge.receive(bytes(MAX_MESSAGE_BYTES))
+    bridge.receive(bytes(32 * 2**20))
     assert [len(message.events) for message in bridge.sent] == [1]
     assert bridge.stats()["poison"] == 0
 
@@ -284,7 +284,7 @@ def test_an_event_of_no_module_becomes_a_dead_letter_where_there_is_no_other_nod
 
 
 def offer(bridge, clock):
-    clock[0] += PAUSE_S
+    clock[0] += 2.0
     bridge.pass_time()
 
 
@@ -317,11 +317,11 @@ def back(bridge, tag, offers):
 
 def test_an_event_is_offered_only_so_often(one_of_several, clock, tmp_path):
     bridge = one_of_several
-    back(bridge, 1, MOST_OFFERS - 1)
+    back(bridge, 1, 29)
     offer(bridge, clock)
-    assert bridge.broker.published[0].properties.headers[OFFERS_HEADER] == MOST_OFFERS
+    assert bridge.broker.published[0].properties.headers[OFFERS_HEADER] == 30
     assert records(tmp_path) == []
-    back(bridge, 2, MOST_OFFERS)
+    back(bridge, 2, 30)
     assert bridge.broker.acknowledged == [2]
     [record] = records(tmp_path)
     assert (record["reason"], record["exchange"]) == ("no module", "house")
@@ -362,7 +362,7 @@ def test_pauses_leave_half_of_the_prefetch(one_of_several, clock):
     clock[0] += 1
     bridge.receive(b"3", b"4", first=3, exchange="house", key="door.open")
     assert [message.body for message in bridge.broker.published] == [b"1", b"2"]
-    clock[0] += PAUSE_S - 1
+    clock[0] += 1.0
     bridge.pass_time()
     assert len(bridge.broker.published) == 2, "the others have a pause of their own"
     offer(bridge, clock)
@@ -609,6 +609,7 @@ def test_a_new_connection_does_not_wait_for_long_for_confirmations(bridge):
     take(bridge)
     routed_to(bridge, RETRY_QUEUE)
     assert bridge.broker.reconnects == 0
+    assert bridge.waits[-1] == 1.0
     bridge.pass_time()
     assert bridge.broker.reconnects == 1
 
@@ -678,7 +679,7 @@ def test_what_cannot_be_published_ends_its_request_alone(bridge):
 
 def test_what_clients_publish_is_bounded_by_bytes(bridge):
     """The bridge grew to 333 MB."""
-    half = MAX_BYTES // 2
+    half = 16 * 2**20
     publish(bridge, "one", "two", size=half)
     assert bridge.sent == []
     publish(bridge, "three")

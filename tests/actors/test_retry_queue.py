@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from callboard import admin
 from callboard.actors.base.quarantine import FILE
-from callboard.actors.base.role import MAX_MESSAGE_BYTES, Setup
+from callboard.actors.base.role import Setup
 from callboard.actors.delivery.ordered_queues import Publication
 from callboard.actors.delivery.retry_queue import RetryQueue
 from callboard.actors.delivery.waiting_deliveries import WaitingDeliveries
@@ -119,7 +119,7 @@ def retry_queue(tmp_path):
 def test_messages_too_large_for_actors_are_quarantined_and_the_others_go_on(retry_queue, tmp_path):
     """One of 70 MB was sent to the deliverer for ever, with all that were due with it."""
     good = as_json(RetryMessage(evolve(DELIVERY, unstored=True), 1, 0))  # Asks no hook table.
-    large = good + b" " * MAX_MESSAGE_BYTES
+    large = good + b" " * 32 * 2**20
     messages = [IncomingMessage(n, "", "q", body) for n, body in enumerate((large, good))]
     retry_queue.on_broker(Received(tuple(messages)))
     retry_queue.after_poll()

@@ -38,3 +38,11 @@ def test_an_errand_remembers_only_its_first_failures():
         steps = (AccountHooks("fine", 1, ("h",)), AccountHooks(str(number), problem="away"))
         assert not job.take(Step(steps, after=("x", "")))
     assert [account.account_id for account in job.found] == [str(n) for n in range(10)]
+
+
+def test_a_page_ends_after_two_seconds(monkeypatch):
+    began, passed = time.monotonic(), 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: began + passed)
+    work = page()
+    for passed, ends in ((1.9, False), (2.0, True)):  # noqa: B007 - the clock reads it
+        assert work.take(Step((), after=("x",))) is ends

@@ -1,13 +1,13 @@
 import threading
 
-from callboard.actors.base.thread_pool import LOOKING, ThreadPool
+from callboard.actors.base.thread_pool import ThreadPool
 from services.rabbitmq import wait_until
 
 PATIENCE_S = 10
 
 
 def test_all_threads_work_while_each_waits():
-    threads = LOOKING + 3
+    threads = 5
     all_here = threading.Barrier(threads + 1)
 
     def wait(_work):
@@ -30,15 +30,15 @@ def test_no_more_threads_are_awake_than_look_for_work():
         go_on.wait(PATIENCE_S)
         done.release()
 
-    pool = ThreadPool(LOOKING + 3, work, "awake")
+    pool = ThreadPool(5, work, "awake")
     pool.waits()  # This thread is none of its own.
     for number in range(20):
         pool.add(number)
     begun = [one for one in threading.enumerate() if one.name.startswith("awake-")]
-    assert len(begun) == LOOKING
+    assert len(begun) == 2
     go_on.set()
     assert all(done.acquire(timeout=PATIENCE_S) for _ in range(20))
-    assert len(awake) <= LOOKING
+    assert len(awake) <= 2
 
 
 def test_a_thread_of_others_that_waits_is_none_of_the_pool():
@@ -61,19 +61,19 @@ def test_threads_end_when_they_are_done_and_begin_nothing_more():
         done.append(number)
 
     before = set(threading.enumerate())
-    pool = ThreadPool(LOOKING + 1, work, "test")
-    for number in range(LOOKING + 3):
+    pool = ThreadPool(3, work, "test")
+    for number in range(5):
         pool.add(number)
-    assert all(begun.acquire(timeout=PATIENCE_S) for _ in range(LOOKING + 1))
+    assert all(begun.acquire(timeout=PATIENCE_S) for _ in range(3))
     threads = set(threading.enumerate()) - before
-    assert len(threads) == LOOKING + 1
+    assert len(threads) == 3
     pool.close()
     assert not len(pool)
     go_on.set()
     for thread in threads:
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
-    assert sorted(done) == list(range(LOOKING + 1))
+    assert sorted(done) == list(range(3))
 
 
 def test_one_that_waits_and_is_back_looks_for_work_again():
@@ -129,12 +129,12 @@ def test_two_threads_look_for_work_and_one_more_for_each_that_waits():
 def test_threads_start_when_they_are_needed():
     done = threading.Semaphore(0)
     before = set(threading.enumerate())
-    pool = ThreadPool(LOOKING + 30, lambda _work: done.release(), "test")
+    pool = ThreadPool(32, lambda _work: done.release(), "test")
     assert set(threading.enumerate()) == before
     for number in range(20):
         pool.add(number)
         assert done.acquire(timeout=PATIENCE_S)
-    assert 1 <= len(set(threading.enumerate()) - before) <= LOOKING
+    assert 1 <= len(set(threading.enumerate()) - before) <= 2
     pool.close()
 
 
@@ -147,13 +147,13 @@ def test_a_thread_that_has_slept_counts_as_one_that_looks_when_it_is_woken():
         done.release()
 
     before = set(threading.enumerate())
-    pool = ThreadPool(LOOKING + 3, work, "test")
+    pool = ThreadPool(5, work, "test")
     pool.add(False)
     assert done.acquire(timeout=PATIENCE_S)
     wait_until(lambda: pool._asleep, "thread that sleeps", PATIENCE_S)
-    for _number in range(LOOKING + 3):
+    for _number in range(5):
         pool.add(True)
-    assert len(set(threading.enumerate()) - before) == LOOKING
+    assert len(set(threading.enumerate()) - before) == 2
     go_on.set()
     pool.close()
 
@@ -174,7 +174,7 @@ def test_in_the_place_of_one_that_waits_one_other_looks_for_work():
     for _number in range(5):
         pool.add(False)
     threads = set(threading.enumerate()) - before
-    assert len(threads) == 1 + LOOKING
+    assert len(threads) == 3
     assert all(thread.daemon for thread in threads), "they end with the process"
     pool.close()
     go_on.set()

@@ -5,7 +5,7 @@ import json
 import pytest
 from attrs import evolve
 
-from callboard.actors.delivery.attempt_log import REPORTED_S, AttemptLog
+from callboard.actors.delivery.attempt_log import AttemptLog
 from callboard.actors.failures.disabler import Disabler
 from callboard.actors.messages import (
     Attempts,
@@ -262,7 +262,7 @@ def test_a_dead_letter_stays_on_disk_until_its_event_does(world, servers, log):
     (first,) = listener.take(ReportEvents)
     assert [event.data["delivery_id"] for event in first.events] == ["d1"]
     assert actor.actor.stats()["letters_waiting"] == 2
-    world.pass_time(REPORTED_S + 1)
+    world.pass_time(6)
     (again,) = listener.take(ReportEvents)
     assert [e.id for e in again.events] == [e.id for e in first.events]
     listener.say(actor, EventsReported(first.number))  # Late: it has asked again since.

@@ -423,3 +423,24 @@ def test_what_waits_for_the_retry_queue_is_dropped_with_its_connection(events):
     assert events.routed() == {9: ([1, 2], [])}
     events.give(10, event(), since=8)
     assert events.routed() == {10: ([1], [])}
+
+
+def test_between_tenths_of_a_second_of_matching_other_messages_are_handled(
+    world, servers, settings
+):
+    class Slow(Responder):
+        def _fan_out(self, *arguments):
+            world.now += 0.03
+            return super()._fan_out(*arguments)
+
+    world._classes[Responder] = Slow
+    events = Events(world, servers, settings)
+    events.load(hook("h1"))
+    handled = []
+    world.journal = lambda living, message: handled.append((living.actor, type(message)))
+    events.give(1, *map(event, range(10)))
+    world.pass_time(1)
+    assert events.routed() == {1: ([*range(1, 11)], [])}
+    turns = [kind for actor, kind in handled if actor is events.actor.actor]
+    assert turns.count(EventBatch) == 1
+    assert 2 <= turns.count(WakeupMessage) <= 4

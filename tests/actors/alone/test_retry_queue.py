@@ -265,7 +265,10 @@ def test_a_message_that_is_no_delivery_is_quarantined_and_holds_up_none(retries,
     retries.report(share, items)
     assert retries.left == 0
     kept = Spool(retries.settings.data.dir / "poison.sqlite3", dropping=False)
-    assert len(kept) == 1
+    [(_id, _name, record)] = kept.first(9)
+    assert (record["module"], record["routing_key"]) == ("", DUE)
+    [line] = retries.world.logged
+    assert "module" not in line
     kept.close()
 
 
