@@ -469,3 +469,16 @@ def test_it_shows_what_it_has_done(it):
         "tested": 0,
         "unconfirmed": 0,
     }
+
+
+def test_old_attempts_are_deleted_without_long_pauses_between_the_months(it, world):
+    """In turns of a tenth of a second, so that requests are answered in between."""
+    now = it.now_s + GREGORIAN_S
+    for days in range(31, 31 + 12 * 30, 30):
+        database = modb("b2" * 16, it.now_s - days * DAY_S)
+        it.store.ensure_database(database)
+        old = {"_id": "old", "pvt_type": "webhook_attempt", "pvt_created": now - days * DAY_S}
+        it.store.save(database, old)
+    it.start(attempts=AttemptsSettings(keep_days=30))
+    world.pass_time(3)
+    assert it.actor.actor.stats()["old_attempts"] == 12
