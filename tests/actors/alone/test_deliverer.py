@@ -118,7 +118,7 @@ def test_no_message_waits_for_more_than_sixteen_requests_to_begin(deliveries):
 
 def test_a_delivery_too_large_for_the_retry_queue_is_given_up(deliveries):
     deliveries.outcome = Response(503)
-    deliveries.give("1/0", t5=evolve(delivery(), body=bytes(13 * 2**20)))
+    deliveries.give("1/0", t5=evolve(delivery(), body=b"x" * 2**24))
     deliveries.world.pass_time(5)
     assert deliveries.retries.take(Defer) == []
     documents = [d for batch in deliveries.log.take(Attempts) for _database, d in batch.documents]
@@ -688,3 +688,19 @@ def test_successes_are_recorded_from_when_the_attempt_log_says_so(deliveries):
     deliveries.log.say(deliveries.actor, policy)
     deliveries.give("2/0", t2=delivery("d2"))
     assert len(deliveries.log.take(Attempts)) == 1
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(99, False), (100, True)])
+def test_a_hundred_settled_events_are_reported_at_once(deliveries, count, at_once):
+    """Fewer wait for a moment while other deliveries are in progress."""
+    deliveries.give("1/0", t1=delivery("done"))
+    deliveries.endpoints.answer = lambda *_request: (1000.0, Response(200), True)
+    deliveries.give("2/0", t1=delivery("slow", "other"))
+    deliveries.bridge.take(Progress)
+    events = tuple(EventDeliveries(tag, (delivery("done"),)) for tag in range(count))
+    source = EVENT_BRIDGE, deliveries.bridge.incarnation
+    deliveries.bridge.say(deliveries.actor, DeliveryBatch("3/0", source, events))
+    deliveries.world.pass_time(0.01)
+    assert len(deliveries.bridge.take(Progress)) == at_once
+    deliveries.world.pass_time(0.03)
+    assert len(deliveries.bridge.take(Progress)) == (not at_once)

@@ -572,7 +572,7 @@ def test_a_release_may_come_before_the_deliveries(retries, bridge):
 @pytest.mark.logs("broker_down")
 def test_what_cannot_go_into_an_ordered_queue_is_given_up_by_a_deliverer(retries, bridge):
     """A payload that the broker would refuse, and one that could not be encoded."""
-    large = delivery("large", body=bytes(13 * 2**20))
+    large = delivery("large", body=b"x" * 2**24)
     odd = delivery("odd", body=b"")
     batch = made((1, delivery("small")), (2, large), refused=((3, odd, 0),))
     retries.table.say(retries.actor, batch)
@@ -585,7 +585,7 @@ def test_what_cannot_go_into_an_ordered_queue_is_given_up_by_a_deliverer(retries
         (item.delivery.id, reason, size)
         for batch in retries.deliverer.take(DueBatch)
         for _tag, item, reason, size in batch.refused
-    ] == [("large", "refused: payload", 13 * 2**20), ("odd", "refused: payload", 0)]
+    ] == [("large", "refused: payload", 2**24), ("odd", "refused: payload", 0)]
     retries.broker.connections[0].lose("reset by peer")
     retries.world.pass_time(3)
     for batch in retries.deliverer.take(DueBatch):
