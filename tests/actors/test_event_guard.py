@@ -194,3 +194,25 @@ def test_before_any_death_events_are_not_marked_by_themselves(tmp_path):
     assert guard.run(event(1), len_of, ends) == 1
     assert guard.make(message_of(event(1)), lambda: "made") == "made"
     assert marked == []
+
+
+def test_a_death_while_no_event_is_handled_is_none_of_an_event(tmp_path):
+    suspects = Killed(tmp_path / "responder", None)
+    guard = EventGuard(suspects, held=100)
+    with guard.handling():
+        guard.run(event(1), len_of, ends)
+    suspects.dead = True
+    assert not Suspects(tmp_path / "responder", None).wary
+
+
+def test_an_event_that_is_refused_for_another_reason_is_suspected_no_longer(tmp_path):
+    assert [life(tmp_path, [event(1)], deadly={1}) for _ in range(2)] == [None, None]
+    suspects = Suspects(tmp_path / "responder", None)
+    assert len(suspects) == 1
+
+    def refuse(_raw):
+        raise PoisonEvent("odd")
+
+    with pytest.raises(PoisonEvent):
+        EventGuard(suspects, held=100).run(event(1), refuse, ends)
+    assert len(suspects) == 0
