@@ -324,3 +324,11 @@ def test_a_watched_sending_is_otherwise_as_it_was(tmp_path):
     watched.connect_within(2.5)
     watched.close()
     assert (watched.free, watched.fileno(), calls) == (3, 7, [2.5, "close"])
+
+
+def test_before_any_death_deliveries_are_not_watched(tmp_path):
+    suspects = Suspects(tmp_path / "suspects", None)
+    guard, sending = DeliveryGuard(suspects, 100), SimpleNamespace()
+    assert guard.watching(sending) is sending
+    guard.sends(delivery(1))
+    assert len(suspects) == 0
