@@ -151,3 +151,19 @@ def test_all_are_shared_out_under_the_tags_of_their_events():
 def test_a_hook_with_an_id_that_is_no_text_has_its_deliverer():
     up = deliverers_among(PEERS)
     assert deliverer_for(delivery("1", "\ud800", ordered=True), up) in up
+
+
+def test_the_event_that_was_placed_first_is_forgotten_first():
+    """One that is remembered stays where it is, though the others of its batch go elsewhere."""
+
+    def place(placement, *numbers):
+        return places(placement.share_out([events(1, n)[0] for n in numbers], UP))
+
+    mine = place(Placement(9), 0)["0 0"]
+    leader, earlier, *_more = (
+        n for n in range(1, 99) if mine not in place(Placement(9), n).values()
+    )
+    placement = Placement(1)
+    place(placement, earlier)
+    place(placement, 0)
+    assert place(placement, leader, 0)["0 0"] == mine

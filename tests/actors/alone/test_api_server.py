@@ -158,3 +158,14 @@ def test_where_it_listens_is_known_until_its_server_ends(world, servers, setting
     api.actor.take_from_threads()
     world.pass_time(0.1)
     assert world.ended == ["api"]
+
+
+@pytest.mark.logs("api_refused")
+def test_refusals_are_logged_each_minute(world, servers, settings):
+    api = Api(world, settings)
+    api.actor._refusals.count("too_many_connections", "192.0.2.1")
+    world.pass_time(57)
+    assert world.logged == []
+    world.pass_time(3)
+    assert len(world.logged) == 1
+    assert api.actor.stats()["refused"] == 1

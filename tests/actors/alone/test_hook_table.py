@@ -9,6 +9,7 @@ from callboard.actors.messages import (
     ChangeHooks,
     ListTable,
     LoadHooks,
+    Subscribe,
     TableListed,
 )
 from callboard.actors.messages.paths import HOOK_LISTENER, HOOK_TABLE
@@ -87,5 +88,18 @@ def test_a_listing_is_not_dropped_before_its_minute_is_over(table):
 
 def test_a_barrier_without_responders_and_deliverers_is_passed_at_once(table):
     table.listener.say(table.actor, Barrier(1, next(table.numbers), 7))
+    table.world.pass_time(0.01)
+    assert table.listener.take(Applied) == [Applied(7)]
+
+
+def test_a_barrier_waits_for_no_responder_that_is_gone(table):
+    responder = table.world.peer("responders/shop")
+    table.world.tell_peers(table.actor, table.listener, responder)
+    table.load(hook("h1"))
+    responder.say(table.actor, Subscribe(("shop",), 1, responder.path, responder.incarnation))
+    table.listener.say(table.actor, Barrier(1, next(table.numbers), 7))
+    table.world.pass_time(1)
+    assert table.listener.take(Applied) == []
+    table.world.tell_peers(table.actor, table.listener)
     table.world.pass_time(0.01)
     assert table.listener.take(Applied) == [Applied(7)]

@@ -632,3 +632,15 @@ def test_a_run_of_a_lost_connection_is_not_handed_out(it):
     it.queues.decide(1, Send(retry(1)), 1)
     it.queues.down()
     assert it.queues.next_run() is None
+
+
+def test_overdue_messages_take_their_fates_with_them(it):
+    it.connect(H)
+    it.take(1, 2)
+    it.queues.begin_runs()
+    it.queues.decide(1, Cancel(retry(1), "hook deleted"), 1)
+    assert it.queues.overdue([1]) == [1, 2]
+    it.take(1, 2)
+    it.queues.begin_runs()
+    it.queues.decide(2, Send(retry(2)), 1)
+    assert it.queues.next_run() is None

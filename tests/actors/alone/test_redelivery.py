@@ -10,7 +10,7 @@ from attrs import evolve
 
 from callboard import admin
 from callboard.actors.messages.paths import REDELIVERY
-from callboard.actors.operations.redelivery import Redelivery
+from callboard.actors.operations.redelivery import Redelivery, event_again
 from callboard.adapters.broker.protocol import Queue, Topology
 from callboard.adapters.broker.publications import Publication, set_aside
 from callboard.adapters.store.spool import Spool
@@ -482,3 +482,15 @@ def test_old_attempts_are_deleted_without_long_pauses_between_the_months(it, wor
     it.start(attempts=AttemptsSettings(keep_days=30))
     world.pass_time(3)
     assert it.actor.actor.stats()["old_attempts"] == 12
+
+
+def test_a_dead_letter_without_its_exchange_is_published_to_none(it):
+    it.quarantine(1)
+    it.start()
+    [letter] = it.store.all(LETTERS)
+    whole = event_again(letter)
+    assert (whole.exchange, whole.routing_key, whole.body) == ("shop", "order.0", b"\x00body")
+    assert (whole.content_type, whole.content_encoding) == ("text/plain", "utf-8")
+    assert (whole.message_id, whole.headers) == ("m1", {"a": "b"})
+    odd = event_again(letter | {"exchange": None, "routing_key": 7, "message_id": 7})
+    assert (odd.exchange, odd.routing_key, odd.message_id) == ("", "", None)

@@ -727,3 +727,20 @@ def test_of_the_decided_deliveries_those_of_a_changed_hook_alone_are_judged_agai
     retries.world.tell_peers(retries.actor, retries.deliverer, retries.table, retries.listener)
     found = [id for _share, items in retries.due(1) for id in items.values()]
     assert sorted(found) == ["d0", "d1"]
+
+
+def test_a_new_bridge_hears_nothing_of_what_the_one_before_has_sent(retries, bridge):
+    retries.table.say(retries.actor, made((1, delivery())))
+    bridge.restart()
+    peers = retries.deliverer, retries.table, retries.listener, bridge
+    retries.world.tell_peers(retries.actor, *peers)
+    bridge.take(Progress)
+    later = evolve(made((1, delivery("d2"))), source=(EVENT_BRIDGE, 2))
+    retries.table.say(retries.actor, later)
+    bridge.say(retries.actor, Release(2, 1, before=2, released=(("1/0", (1,)),)))
+    retries.world.pass_time(0.1)
+    reports = bridge.take(Progress)
+    assert {report.source for report in reports} == {(EVENT_BRIDGE, 2)}
+    assert [share for report in reports for share in report.accepted] == ["1/0"]
+    held = retries.broker.held("callboard.events.ordered.h")
+    assert [from_json(message.body).delivery.id for message in held] == ["d2"]

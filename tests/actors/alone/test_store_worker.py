@@ -294,3 +294,10 @@ def test_the_brokers_of_a_cluster_are_tried_in_the_order_of_the_settings(
     found = re.findall(r"host[0-9]+", tried[0])
     assert sorted(found) == sorted(hosts)
     assert (found == hosts) is (order == "listed")
+
+
+def test_the_suspects_of_an_actor_are_in_a_file_named_by_its_path(world, settings):
+    """There the next process finds them, of a later version, too."""
+    world.start(Role, "deliveries/role", settings).actor.open_suspects()
+    folder = settings.data.dir / "suspects"
+    assert [each.name for each in folder.iterdir()] == ["deliveries.role"]
