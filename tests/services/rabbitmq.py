@@ -10,6 +10,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -333,6 +334,9 @@ class RabbitMQ:
         assert self._server is not None
         if self._server.poll() is not None:
             raise RuntimeError(f"rabbitmq-server ended:\n{self._console.read_text()}")
+        with socket.socket() as probe:  # pika takes some 20 ms to find that nothing listens.
+            if probe.connect_ex(("127.0.0.1", self.port)):
+                return False
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
         except pika.exceptions.AMQPError:
