@@ -75,6 +75,8 @@ def main() -> int:
         for done, (trial, result) in enumerate(trials.results(planned, arguments.workers), 1):
             if trial.change is None:
                 unsound |= result != trials.SURVIVED
+                if result == trials.TIMED_OUT:
+                    print(f"out of time without a change: {', '.join(trial.tests)}")
                 continue
             folder = trial.change.path.split("/")[0]
             if trial in doubtful:

@@ -177,6 +177,7 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
     if not trials:
         return
     here, there = os.pipe()
+    shown = os.dup(2)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         pid = os.fork()
         if pid == 0:
@@ -188,11 +189,12 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
                 os.environ["PYTEST_DEBUG_TEMPROOT"] = folder
                 options = ("-s", "-o", "tmp_path_retention_policy=none")
                 with os.fdopen(there, "wb") as answers:
-                    forking = _Forking(trials, workers, answers)
+                    forking = _Forking(trials, workers, answers, shown)
                     pytest.main([*OPTIONS, *options, *_files(trials)], plugins=[forking])
             finally:
                 os._exit(0)
         os.close(there)
+        os.close(shown)
         left = dict(enumerate(trials))
         with os.fdopen(here, "rb") as answers, contextlib.suppress(EOFError):
             while True:
@@ -206,8 +208,11 @@ def _collected(trials: Sequence[Trial], workers: int) -> Iterator[tuple[Trial, s
 class _Forking:
     """In place of running the tests once, runs those of each trial."""
 
-    def __init__(self, trials: Sequence[Trial], workers: int, answers: BinaryIO) -> None:
-        self._trials, self._workers, self._answers = trials, workers, answers
+    def __init__(
+        self, trials: Sequence[Trial], workers: int, answers: BinaryIO, shown: int
+    ) -> None:
+        """`shown`: the descriptor for what people read."""
+        self._trials, self._workers, self._answers, self._shown = trials, workers, answers, shown
         self._items: dict[str, pytest.Item] = {}
         self._functions: dict[str, list[FunctionType]] = defaultdict(list)
 
@@ -236,6 +241,8 @@ class _Forking:
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if item.session.testsfailed:
+                if trial.change is None:
+                    os.write(self._shown, f"fails without a change: {item.nodeid}\n".encode())
                 return pytest.ExitCode.TESTS_FAILED
         return pytest.ExitCode.OK
 
