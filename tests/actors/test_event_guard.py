@@ -32,10 +32,6 @@ class Killed(Suspects):
         if not self.dead:
             super().clear(digest)
 
-    def clear(self, digest):
-        if not self.dead:
-            super().clear(digest)
-
 
 def event(number):
     return RawEvent(number, "e", "k", str(number).encode(), None, None)
