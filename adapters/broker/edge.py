@@ -45,9 +45,9 @@ class Carried:
     routing_key: Any
     body: bytes
     properties: Any
-    encoded: bytes = b""
-    problem: str | None = None
-    redelivered: bool = False
+    encoded: bytes
+    problem: str | None
+    redelivered: bool
 
 
 class _Unreadable(Exception):

@@ -27,6 +27,7 @@ from attrs import Factory, frozen
 
 from callboard.adapters.receiver.serving import Serving
 
+HEAD_END = b"\r\n\r\n"
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -340,19 +341,21 @@ class _Connection(asyncio.Protocol):
     def _read_request(self) -> None:
         """Handle the request at the start of the buffer, if it is complete."""
         try:
-            head_end = self._buffer.find(b"\r\n\r\n")
-            if (len(self._buffer) if head_end < 0 else head_end) > MAX_HEAD_BYTES:
+            begun = self._buffer[: MAX_HEAD_BYTES + len(HEAD_END)]
+            text, ended, _body = begun.partition(HEAD_END)
+            if len(text) > MAX_HEAD_BYTES:
                 raise _BadRequestError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            if head_end < 0:
+            if not ended:
                 return
-            head = _parse_head(self._buffer[:head_end].decode("latin-1"))
+            head = _parse_head(text.decode("latin-1"))
         except _BadRequestError as error:
             self._respond(Answer(error.status), with_body=False, keep_alive=False)
             return
-        end = head_end + 4 + head.body_bytes
+        begins = len(text) + len(HEAD_END)
+        end = begins + head.body_bytes
         if len(self._buffer) < end:
             return
-        body = bytes(self._buffer[head_end + 4 : end])
+        body = bytes(self._buffer[begins:end])
         del self._buffer[:end]
         self._busy = True
         path, _, query = head.target.partition("?")

@@ -200,6 +200,7 @@ def test_head_and_no_content_have_no_body(receiver, client):
     ("request_bytes", "status"),
     [
         (b"\r\n\r\n", 400),
+        (b"\r\n\r\n" + b"x" * 70_000, 400),
         (b"GET\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nName : x\r\n\r\n", 400),
@@ -207,6 +208,7 @@ def test_head_and_no_content_have_no_body(receiver, client):
         (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413),
         (b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0000000000001\r\n\r\nx", 413),
         (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 501),
         (b"GET / HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
     ],
@@ -232,6 +234,10 @@ def test_a_head_has_at_most_64_kilobytes(connect, length, status):
     ("request_bytes", "response"),
     [
         (b"GET /ok HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+        (
+            b"POST /ok HTTP/1.1\r\nContent-Length: 000000000001\r\n\r\nx",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        ),
         (b"HEAD /b HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"),
         (
             b"GET /b HTTP/1.1\r\nConnection: Close\r\n\r\n",
@@ -372,6 +378,12 @@ def test_a_stopped_receiver_leaves_no_descriptor_open():
 def test_a_port_in_use_is_an_error(receiver):
     with pytest.raises(OSError, match="in use"):
         Receiver(port=receiver.port).start()
+
+
+def test_one_that_cannot_start_leaves_no_descriptor_open(receiver):
+    with opening() as opened, pytest.raises(OSError, match="in use"):
+        Receiver(port=receiver.port).start()
+    assert not opened
 
 
 def test_it_speaks_ipv6_and_tls():
