@@ -154,6 +154,7 @@ def test_odd_spellings_are_judged_by_what_they_mean(spelling):
     [
         *((name, ["127.0.0.1"]) for name in ("localhost", "LocalHost.", "a.localhost", "0x7f.1")),
         ("[::1]", ["::1"]),
+        ("127.0.0.1x", []),
         *((name, []) for name in ("x.example", "localhost.example", "mylocalhost", "a" * 300)),
     ],
 )

@@ -1,8 +1,9 @@
 """TLS to a real RabbitMQ and to a store: what users read if a certificate is not right."""
 
+import select
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -289,3 +290,16 @@ def test_the_store_is_verified_like_the_broker(files):
     with secured_store(files, files.server, verifies=True) as url:
         assert store_outcome(url + ca + client) == "up"
         assert store_outcome(url + ca) == NO_CERTIFICATE
+
+
+def test_a_fault_of_tls_is_known_by_openssl_s_name_of_it():
+    assert tls_problem("[SSL: WRONG_VERSION_NUMBER]") == "TLS: the port does not speak TLS"
+
+
+def test_a_file_that_is_missing_is_reported_at_once():
+    connection = AmqpConnection("amqps://127.0.0.1?cacertfile=/none", Topology())
+    connection.open()
+    with closing(connection):
+        assert select.select([connection], (), (), 0)[0]
+        [down] = connection.poll()
+        assert down.reason == "TLS: /none: No such file or directory"

@@ -737,6 +737,7 @@ class TestConnect:
             ("http://ann:p/w@h", "http://ann:***@h"),
             ("http://h/a@b:c", "http://h/a@b:c"),
             ("sqlite://", "sqlite://"),
+            (":pw@h", ":***@h"),
             ("ann:pw@h", "ann:***@h"),
         ],
     )

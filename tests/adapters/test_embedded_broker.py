@@ -465,6 +465,26 @@ def test_looking_for_the_living_leaves_no_descriptor_open(tmp_path):
     assert not opened
 
 
+def test_ringing_for_another_leaves_no_descriptor_open(tmp_path):
+    with closing(Presence(tmp_path)) as presence, opening() as opened:
+        ring(tmp_path, presence.token)
+        assert select.select([presence], (), (), 0)[0]
+    assert not opened
+
+
+def test_the_pause_depends_on_how_long_the_connection_lasted(drive):
+    lasted = []
+
+    class Noted(Backoff):
+        def pause_s(self, lasted_s):
+            lasted.append(lasted_s)
+            return super().pause_s(lasted_s)
+
+    driver = drive(backoff=Noted(0.001, 0.001)).up()
+    driver.connection.reconnect("as asked")
+    assert lasted[0] > 0
+
+
 def test_who_takes_a_queue_over_learns_whose_it_was(tmp_path):
     db = embedded_database.open_database(tmp_path / "broker.sqlite3")
     with closing(db), embedded_database.transaction(db):
@@ -483,6 +503,17 @@ def test_a_presence_whose_files_another_has_removed_ends(tmp_path):
         path.unlink()
     presence.close()
     assert not is_alive(tmp_path, presence.token)
+
+
+def test_a_message_that_is_given_back_is_given_out_once_more(drive):
+    driver = drive().up()
+    driver.publish("events", b"1")
+    (message,) = driver.receive(1)
+    driver.connection.requeue([message.tag])
+    driver.receive(2)
+    for _poll in range(3):
+        driver.step(0)
+    assert driver.bodies == [b"1", b"1"]
 
 
 def test_a_lost_ring_costs_no_message(drive):

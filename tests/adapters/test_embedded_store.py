@@ -377,6 +377,15 @@ def test_one_connection_serves_until_the_file_is_another(tmp_path, replaced):
     file.close()
 
 
+def test_an_error_in_a_transaction_leaves_nothing_of_it(tmp_path):
+    with closing(SqliteFile(tmp_path / "file", "CREATE TABLE t (n INTEGER)", 1.0)) as file:
+        with pytest.raises(KeyError), file.writing() as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+            raise KeyError
+        with file.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
 def test_databases_are_listed_by_name(tmp_path):
     store = EmbeddedStore(tmp_path / "store.sqlite3")
     names = [f"account/ab/cd/{n}-202611" for n in range(5)]

@@ -736,6 +736,39 @@ def test_an_exchange_says_that_it_waits_after_a_millisecond_without_a_byte():
     assert 60 - patient(LATE_S) < second <= 60
 
 
+def test_a_request_that_connects_says_before_that_it_waits(receiver):
+    order = []
+
+    def resolve(*arguments):
+        order.append("looks up")
+        return socket.getaddrinfo(*arguments)
+
+    transport = RequestsTransport(5, 5, guard=AddressGuard(LOOPBACK, resolve))
+    transport.on_wait = lambda: order.append("waits")
+    assert transport.send("GET", receiver.url, [], None).status == 200
+    transport.close()
+    assert order == ["waits", "looks up"]
+
+
+def test_what_is_sent_at_once_and_a_handshake_have_the_time_that_is_left(ca_bundle):
+    exchange = Exchange(AddressGuard(), 5, time.monotonic() + 0.02, 1000)
+    token = EXCHANGE.set(exchange)
+    ours, theirs = socket.socketpair()
+    with theirs, TimedSocket(fileno=ours.detach()) as plain:
+        plain.settimeout(60)
+        plain.sendall(b"x")
+        assert plain.gettimeout() <= 0.02
+        context = tls_context(ca_bundle)
+        with context.wrap_socket(
+            plain, server_hostname="localhost", do_handshake_on_connect=False
+        ) as secure:
+            secure.settimeout(60)
+            with pytest.raises(TimeoutError):
+                secure.do_handshake()
+            assert secure.gettimeout() <= 0.02
+    EXCHANGE.reset(token)
+
+
 @pytest.mark.parametrize(
     ("error", "name"),
     [

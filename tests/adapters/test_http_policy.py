@@ -243,6 +243,22 @@ def test_a_redirect_does_not_lead_out_of_tls(make, authority, receiver):
     assert receiver.connections == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "origin", "host_field"),
+    [
+        ("http://xx.example.xx/", ("http", "xx.example.xx", 80), "xx.example.xx"),
+        ("http://a.example:80/", ("http", "a.example", 80), "a.example"),
+        ("https://a.example/", ("https", "a.example", 443), "a.example"),
+        ("https://a.example:443/", ("https", "a.example", 443), "a.example"),
+        ("https://a.example:80/", ("https", "a.example", 80), "a.example:80"),
+    ],
+)
+def test_the_ports_of_the_schemes_are_80_and_443(url, origin, host_field):
+    """RFC 9110, 4.2.1 and 4.2.2."""
+    target = target_of(url)
+    assert (target.origin, target.host_field, target.address) == (origin, host_field, origin[1])
+
+
 # A proxy
 
 

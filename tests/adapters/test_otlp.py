@@ -133,6 +133,7 @@ def test_the_first_span_of_a_trace_has_no_parent(collector, tracing_to):
     (sent,) = collector.spans
     assert sent.parent_id == ""
     assert span.context.trace_id == sent.trace_id
+    assert span.context.tracestate == ""
     assert span.context.flags & 1
     assert sent.attributes["messaging.message.id"] == "m-1"
     assert sent.attributes["callboard.redelivered"] is True

@@ -33,8 +33,10 @@ from callboard.adapters.broker.protocol import (
     Unblocked,
     Unconfirmed,
 )
+from callboard.adapters.broker.rabbitmq.connection import AmqpConnection
 from services import free_port
 from support.amqp_peer import AmqpPeer, Peered
+from support.descriptors import open_descriptors, opening
 
 EVENTS = Topology(queue=Queue("events"), prefetch=10)
 DELAYS = Topology(
@@ -1120,3 +1122,12 @@ def test_an_attempt_to_connect_may_end_at_any_step(drive, peer, steps):
     driver.connection.close()
     with pytest.raises(BrokerError, match="not open"):
         driver.connection.poll()
+
+
+def test_a_closed_connection_leaves_no_descriptor_open():
+    with opening() as opened:
+        connection = AmqpConnection(f"amqp://127.0.0.1:{free_port()}", EVENTS)
+        connection.open()
+    assert opened
+    connection.close()
+    assert opened.isdisjoint(open_descriptors())

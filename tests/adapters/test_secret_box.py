@@ -140,6 +140,7 @@ def test_no_sealed_text_crashes_it(text):
     ("content", "says"),
     [
         ("", "has no key"),
+        ("!" + key(1), "key number 1 of .* is not 32 bytes in base64"),
         (key(1) + "\nhunter2", "key number 2 of .* is not 32 bytes in base64"),
         (key(1)[:20], "key number 1 of .* is not 32 bytes"),
         ("schlüssel", "holds an invalid key"),

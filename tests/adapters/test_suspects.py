@@ -97,6 +97,13 @@ def test_a_process_that_was_killed_leaves_its_mark(opened):
     assert (last.wary, last.deaths_of(A)) == (False, 1)
 
 
+def test_a_death_that_was_announced_is_counted_once(opened):
+    suspects = opened()
+    suspects.mark(A)
+    suspects.ended_by(A)
+    assert opened().deaths_of(A) == 1
+
+
 def test_a_pause_keeps_deaths_apart(opened, clock):
     crash(opened())
     assert opened().pause_s(2, 10) == 0

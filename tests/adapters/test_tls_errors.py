@@ -2,8 +2,10 @@
 
 import ssl
 
+import pycurl
 import pytest
 
+from callboard.adapters.http.curl_request import CurlRequest
 from callboard.adapters.http.tls_errors import reason_in, tls_reason
 
 
@@ -97,3 +99,33 @@ def test_an_error_of_the_handshake_is_judged_by_its_reason_or_its_text():
     assert tls_reason(error) == "no common cipher"
     error.reason = "HTTP_REQUEST"
     assert tls_reason(error) == "not TLS"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OpenSSL SSL_connect: SSL_ERROR_SYSCALL in connection to a.example:443",
+        "OpenSSL SSL_connect: SSL_ERROR_ZERO_RETURN in connection to a.example:443",
+        "error:0A000126:SSL routines::unexpected eof while reading",
+        "OpenSSL SSL_connect: Connection reset by peer in connection to a.example:443",
+    ],
+)
+def test_a_peer_that_hangs_up_on_tls_has_closed_the_connection(ca_bundle, text):
+    request = CurlRequest(ca_bundle, 1000, None)
+    request.rest()
+    assert request.outcome(pycurl.E_SSL_CONNECT_ERROR, text).kind == "failed_connect: closed"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Recv failure: Connection reset by peer", "socket_closed_remotely"),
+        ("OpenSSL SSL_read: Connection reset by peer, errno 104", "socket_closed_remotely"),
+        ("Illegal or missing hexadecimal sequence in chunked-encoding", "bad_response"),
+    ],
+)
+def test_a_response_that_breaks_off_is_told_from_one_that_is_unreadable(ca_bundle, text, kind):
+    request = CurlRequest(ca_bundle, 1000, None)
+    request.rest()
+    request._goes_out()
+    assert request.outcome(pycurl.E_RECV_ERROR, text).kind == kind

@@ -106,3 +106,7 @@ def test_types_of_plug_ins_match_as_they_route(type, arguments, key, bound):
 )
 def test_headers_match_as_at_a_headers_exchange(arguments, headers, matches):
     assert headers_match(arguments, headers) is matches
+
+
+def test_types_of_exchanges_are_named_as_in_amqp():
+    assert set(BOUND_BY) == {"direct", "fanout", "topic"}

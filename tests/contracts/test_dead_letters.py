@@ -62,6 +62,11 @@ def test_pages_show_the_newest_first_and_each_once(letters, window, ids, limit):
     assert all_pages(letters, limit, **window) == list(ids)
 
 
+def test_a_full_page_that_is_the_last_has_none_after_it(letters):
+    rows, after = letters.page(Window(), None, 6)
+    assert (len(rows), after) == (6, None)
+
+
 def test_a_reversed_period_holds_none(letters):
     assert all_pages(letters, since=300, until=299) == []
     assert letters.page(Window(since=300), (299, "4"), 2) == ([], None)
