@@ -43,7 +43,6 @@ BOUND_BY: dict[str, Callable[[str, str], bool]] = {
 }
 """Whether a routing key matches a binding's key, by type of exchange."""
 
-HEADERS = "headers"
 DELAYED = "x-delayed-message"
 """The type of RabbitMQ's plug-in for delayed messages, which routes like another type."""
 _ANY = ("any", "any-with-x")

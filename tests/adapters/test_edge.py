@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard.adapters.broker.edge import as_published, offers_of
+from callboard.adapters.broker.edge import as_published, offers_of, plain_headers
 from callboard.adapters.broker.properties import DecodedProperties, carried
 from callboard.adapters.broker.protocol import IncomingMessage, Properties, UnreadableMessage
 from callboard.adapters.broker.publications import (
@@ -187,3 +187,10 @@ def test_the_strategies_reach_what_they_are_for():
 
     look()
     assert found == {IncomingMessage, UnreadableMessage}
+
+
+def test_headers_of_the_broker_are_left_out():
+    """https://www.rabbitmq.com/docs/dlx#effects"""
+    ours = {"x-own": 1, "x-deaf": 2}
+    its_own = {"x-death": [], "x-first-death-queue": "q", "x-last-death-queue": "q"}
+    assert plain_headers(ours | its_own) == ours

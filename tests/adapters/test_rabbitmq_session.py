@@ -765,6 +765,14 @@ def refusing(*names, close=spec.Channel.Close):
     return answer
 
 
+def test_an_exchange_is_of_topics_and_neither_durable_nor_internal_unless_it_says_so(drive):
+    driver = drive(Topology((Exchange("x", optional=True),), Queue("events"))).up()
+    (declared,) = driver.link.of("Exchange.Declare")
+    assert fields(
+        declared, "type", "passive", "durable", "auto_delete", "internal", "arguments"
+    ) == ("topic", False, False, False, False, {})
+
+
 def test_a_refused_exchange_costs_no_other_and_is_asked_for_again(drive, peer, clock):
     peer.answers["Exchange.Declare"] = refusing("first")
     driver = drive(OPTIONAL, look_again_s=5.0).up()
