@@ -194,3 +194,12 @@ def test_headers_of_the_broker_are_left_out():
     ours = {"x-own": 1, "x-deaf": 2}
     its_own = {"x-death": [], "x-first-death-queue": "q", "x-last-death-queue": "q"}
     assert plain_headers(ours | its_own) == ours
+
+
+@pytest.mark.parametrize("within", [lambda value: [value], lambda value: {"a": value}])
+def test_headers_are_nested_as_deeply_as_an_event_may_be(within):
+    value = 1
+    for _level in range(100):
+        value = within(value)
+    assert plain_headers({"h": value}) == {"h": value}
+    assert plain_headers({"h": within(value)}) == {}
