@@ -59,7 +59,7 @@ class StubBackend:
     """A real store, and stubs for actors that return the responses that the test defines.
 
     `answers`: by class of the request, the response, an exception, a future, or a function of the
-    request.
+    request. `limits_s`: by class of the request, the time that its actor had last.
     """
 
     def __init__(self, store, settings=None):
@@ -71,6 +71,7 @@ class StubBackend:
         self.told = []
         self.asked = []
         self.answers = {}
+        self.limits_s = {}
         self.doubts = {}
         self.published = []
         self.unroutable = 0
@@ -107,6 +108,7 @@ class StubBackend:
         return future
 
     def ask(self, path, message, kind, timeout_s=5.0):
+        self.limits_s[type(message)] = timeout_s
         return self.question(path, message, kind).result(patient(timeout_s))
 
     def publish(self, messages):

@@ -1,25 +1,31 @@
 """Whom a request counts for: its account, the operator, or its address."""
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
+import structlog
 from starlette.requests import Request
 
 from callboard.web.access.admission import KnownTokens
+from callboard.web.access.fair_slots import TooManyWait
 from callboard.web.access.tokens import Caller
 from callboard.web.errors import ApiError, busy, over_rate
-from support.api import ADMIN, CHILD, PARENT
+from support.api import ADMIN, CHILD, PARENT, Api
 
 
-def request(token="", path="/v2/webhooks", query=b"", method="GET"):
+def request(token="", path="/v2/webhooks", query=b"", method="GET", client="192.0.2.7", **headers):
     return Request(
         {
             "type": "http",
             "method": method,
             "path": path,
             "query_string": query,
-            "headers": [(b"x-auth-token", token.encode("latin-1"))] if token else [],
-            "client": ("192.0.2.7", 1),
+            "headers": [
+                *([(b"x-auth-token", token.encode("latin-1"))] if token else []),
+                *((k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()),
+            ],
+            "client": client and (client, 1),
         }
     )
 
@@ -44,6 +50,9 @@ def admission(api):
     ("asked", "client", "most"),
     [
         (request(), ("address", "192.0.2.7"), 4),
+        (request(client=None), ("address", ""), 4),
+        (request(client="2001:db8::1:2:3:4"), ("address", "2001:db8::"), 4),
+        (request(x_forwarded_for="192.0.2.9"), ("address", "192.0.2.7"), 4),
         (request("wrong"), ("address", "192.0.2.7"), 4),
         (request("wrong\xff"), ("address", "192.0.2.7"), 4),
         (request(query=b"auth_token=%ED%A0%80"), ("address", "192.0.2.7"), 4),
@@ -57,6 +66,61 @@ def admission(api):
 def test_a_request_takes_a_slot_of_its_client(admission, asked, client, most):
     asyncio.run(admission.slot_for(asked))
     assert admission.slots.taken == (client, most)
+
+
+def test_behind_a_trusted_proxy_a_request_counts_for_the_address_that_it_reports(tmp_path):
+    api = Api(tmp_path, trusted_proxies=(ip_network("192.0.2.0/24"),))
+    api.app.state.admission.slots = Slots()
+    asyncio.run(api.app.state.admission.slot_for(request(x_forwarded_for="203.0.113.9")))
+    assert api.app.state.admission.slots.taken == (("address", "203.0.113.9"), 4)
+
+
+class Taken:
+    """Slots that are all taken, and as many wait as may if `full`."""
+
+    def __init__(self, full):
+        self.full = full
+
+    def take_now(self, *_client_and_most):
+        return False
+
+    async def take(self, *_client_and_most):
+        if self.full:
+            raise TooManyWait
+
+
+OWN = "the account has more requests in progress: quotas.requests allows 4"
+RATE = {"message": OWN, "setting": "quotas.requests", "retry_after_s": 5}
+BUSY = {"message": "too many requests are in progress: try again later"}
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "status", "message", "data"),
+    [
+        (request(), 503, "busy", BUSY),
+        (request(ADMIN), 503, "busy", BUSY),
+        (request("of-parent"), 429, "too_many_requests", RATE),
+        (request(ADMIN, f"/v2/accounts/{CHILD}/webhooks"), 429, "too_many_requests", RATE),
+    ],
+)
+def test_a_request_waits_twenty_seconds_for_a_slot(
+    admission, monkeypatch, full, asked, status, message, data
+):
+    limits = []
+
+    async def wait_for(turn, limit_s):
+        limits.append(limit_s)
+        await turn
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", wait_for)
+    admission.slots = Taken(full)
+    with pytest.raises(ApiError) as refused:
+        asyncio.run(admission.slot_for(asked))
+    assert (refused.value.status, refused.value.message) == (status, message)
+    assert (refused.value.data, refused.value.headers) == (data, {"Retry-After": "5"})
+    assert limits == [20.0]
 
 
 @pytest.mark.parametrize(("token", "refused"), [("", False), ("of-parent", True), (ADMIN, True)])
@@ -100,6 +164,17 @@ def test_a_quota_of_another_account_is_reported_as_that_ones(api, admission):
     admission.refused(request("of-parent"), ApiError(403, "quota", QUOTA, account_id=CHILD))
     admission.refused(request("unknown"), ApiError(403, "quota", QUOTA))
     assert [event.account_id for event in api.backend.reported] == [CHILD]
+
+
+def test_a_refusal_is_counted_for_the_account_or_the_address(api, admission, host_logs):
+    for asked in (request("of-parent"), request("of-parent"), request("unknown")):
+        admission.refused(asked, busy("later"))
+    admission.refusals.log(structlog.get_logger("callboard"))
+    ((count, client, by_client),) = [(r.count, r.client, r.by_client) for r in host_logs.records]
+    assert (count, client, by_client) == (3, PARENT, 2)
+    admission.refused(request("unknown"), busy("later"))
+    admission.refusals.log(structlog.get_logger("callboard"))
+    assert host_logs.records[-1].client == "192.0.2.7"
 
 
 def test_a_token_is_believed_for_a_second_and_names_its_account_longer():

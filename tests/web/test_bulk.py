@@ -2,7 +2,7 @@
 
 import pytest
 
-from callboard.actors.messages.bulk import MAX_PUT, HooksPut, PutHooks
+from callboard.actors.messages.bulk import HooksPut, PutHooks
 from callboard.webhooks.hooks.hook import new_hook
 from support.api import OTHER, PARENT, Api
 
@@ -67,10 +67,21 @@ def test_what_is_refused_is_told_by_id(api):
     assert (answer["added"], answer["refused"]) == (["b"], {"a": "why"})
 
 
+def test_of_what_is_refused_nothing_is_shown_as_done(api):
+    store(api, "other", retries=3)
+    store(api, "gone")
+    api.backend.answers[PutHooks] = HooksPut((), {"other": "why"})
+    hooks = [hook("other", retries=2)]
+    answer = api.data("POST", BULK, {"hooks": hooks, "prune": True})
+    assert (answer["changed"], answer["removed"], answer["refused"]) == ({}, [], {"other": "why"})
+    dry = api.data("POST", BULK, {"hooks": hooks, "prune": True, "dry_run": True})
+    assert (dry["changed"], dry["removed"]) == ({"other": ["retries"]}, ["gone"])
+
+
 def test_many_hooks_are_sent_in_parts(api):
-    hooks = [hook(f"h{n}") for n in range(MAX_PUT + 1)]
-    assert len(api.data("POST", BULK, {"hooks": hooks})["added"]) == MAX_PUT + 1
-    assert [len(message.puts) for message in sent(api)] == [MAX_PUT, 1]
+    hooks = [hook(f"h{n}") for n in range(501)]
+    assert len(api.data("POST", BULK, {"hooks": hooks})["added"]) == 501
+    assert [len(message.puts) for message in sent(api)] == [500, 1]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +89,8 @@ def test_many_hooks_are_sent_in_parts(api):
     [
         ({}, "hooks", "required"),
         ({"hooks": {}}, "hooks", "type"),
-        ({"hooks": [1]}, "hooks", "is no hook"),
+        ({"hooks": [1]}, "hooks", "1 is no hook"),
+        ({"hooks": [hook("a"), {"uri": "https://x/"}]}, "hooks", "hooks.1"),
         ({"hooks": [{"uri": "https://x/"}]}, "hooks", "give it an id or a name"),
         ({"hooks": [hook("a", secrets=["env:HOME"])]}, "hooks", "secrets are added by"),
         ({"hooks": [hook("a", secrets=["file:/etc/passwd"])]}, "hooks", "secrets are added by"),

@@ -1,6 +1,7 @@
 """The kinds of events, samples of them, enabling hooks again, and what serves all that."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ from jsonschema import Draft202012Validator
 
 from callboard import admin
 from callboard.actors.messages import NoAnswer, RefusedByActor
-from callboard.adapters.store.protocol import StoreError, StoreUnavailable
 from callboard.config.settings import ModuleSettings, Settings
 from callboard.web.documents.samples import SAMPLES
 from callboard.webhooks.modules.notification_types import NOTIFICATION_TYPES
@@ -58,6 +58,18 @@ def test_a_master_account_that_is_none_has_nothing(api, master):
     added = [kind for kind in api.data("GET", KINDS) if kind not in before]
     odd = {"id": "odd", "name": "odd", "description": ""}
     assert added == ([odd] if master == PARENT else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("filter_id=object", ["object"]),
+        ("filter_name=Object", ["object"]),
+        ("has_key=modifiers.type.items.webhook_disabled", ["notifications"]),
+    ],
+)
+def test_kinds_are_filtered_by_all_that_they_hold(api, query, ids):
+    assert [kind["id"] for kind in api.data("GET", f"{KINDS}?{query}", token=None)] == ids
 
 
 def test_kinds_are_paged(api):
@@ -162,26 +174,23 @@ def test_enabling_that_fails_says_so(api, answer, status, message):
     assert (failed.status_code, failed.json()["message"]) == (status, message)
 
 
+def test_what_is_not_enabled_within_thirty_seconds_is_not_done(api, monkeypatch):
+    clock, limits_s = [1000.0], []
+
+    def enabled(_request):
+        limits_s.append(api.backend.limits_s[admin.EnableAccountHooks])
+        clock[0] += 10.0
+        return admin.HooksEnabled((), ("a", "b"))
+
+    api.backend.answers[admin.EnableAccountHooks] = enabled
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    failed = api.call("PATCH", f"/v2/accounts/{PARENT}/webhooks", {"re-enable": True})
+    cause = "not done within 30 s: ask again to go on"
+    assert (failed.status_code, failed.json()["data"]["cause"]) == (503, cause)
+    assert limits_s == [30.0, 20.0, 10.0]
+
+
 # The application itself
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "message"),
-    [
-        (StoreUnavailable("away, at http://user:secret@couch"), 503, "datastore_unreachable"),
-        (StoreError("no view"), 503, "datastore_fault"),
-        (ValueError("a defect"), 500, "unspecified_fault"),
-    ],
-)
-def test_what_fails_behind_is_answered_in_an_envelope(api, error, status, message):
-    class Broken:
-        def get(self, *_arguments):
-            raise error
-
-    api.backend.store = Broken()
-    answer = api.call("GET", f"/v2/accounts/{PARENT}/webhooks")
-    assert (answer.status_code, answer.json()["message"]) == (status, message)
-    assert str(error) not in answer.text
 
 
 def test_the_process_says_that_it_lives_without_asking_anybody(api):

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from functools import partial
 
-import anyio
 import httpx
 import pytest
 
@@ -138,16 +137,6 @@ def test_a_client_is_remembered_while_it_has_a_slot_or_waits_and_no_longer():
             assert not any(held for held in vars(each).values() if isinstance(held, dict))
 
     asyncio.run(run())
-
-
-def test_there_are_threads_beside_those_of_slots(api):
-    """So that requests without a slot, as for health, find one while all slots are taken."""
-
-    async def run():
-        async with api.app.router.lifespan_context(api.app):
-            return anyio.to_thread.current_default_thread_limiter().total_tokens
-
-    assert asyncio.run(run()) == 16 + 8
 
 
 def test_a_request_waits_while_its_account_has_all_of_its_slots(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from callboard.actors.messages import GetHealth, GetMetrics, Health, MetricsText, NoAnswer
 from callboard.adapters.repositories.tokens import add_token
 from callboard.supervision import GetTree
-from callboard.web.access.admission import ADMIN_SLOTS, THREADS
 from support.api import ADMIN, CHILD, Api, whole_system
 from support.metrics import SINCE_TEXT, unready
 from support.patience import patient
@@ -55,6 +54,7 @@ def test_a_system_that_does_not_answer_is_not_ready(api):
     api.backend.answers[GetHealth] = NoAnswer("metrics is down")
     unready = api.call("GET", "/readyz", token=None)
     assert (unready.status_code, unready.json()["problems"]) == (503, ["metrics is down"])
+    assert unready.json()["details"][0]["kind"] == "report"
 
 
 def test_a_system_that_is_silent_is_not_ready(hurried):
@@ -75,11 +75,11 @@ def test_readiness_is_told_while_all_threads_wait(api):
         return whole_system()[GetTree]
 
     api.backend.answers |= {GetTree: wait, GetHealth: Health(), GetMetrics: TEXT}
-    with ThreadPoolExecutor(THREADS) as clients:
-        for _ in range(THREADS):
+    with ThreadPoolExecutor(16) as clients:
+        for _ in range(16):
             clients.submit(api.call, "GET", "/v2/callboard/tree")
         try:
-            for _ in range(ADMIN_SLOTS):
+            for _ in range(12):
                 assert waiting.acquire(timeout=patient(30))
             with ThreadPoolExecutor(1) as another:
                 for path in ("/readyz", "/metrics"):

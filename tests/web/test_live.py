@@ -9,6 +9,7 @@ from itertools import islice
 
 import pytest
 import requests
+from attrs import evolve
 from structlog.testing import capture_logs
 
 from callboard.actors.api.connections import Connections
@@ -18,7 +19,8 @@ from callboard.adapters.repositories.tokens import add_token, revoke_token
 from callboard.adapters.store.protocol import StoreUnavailable
 from callboard.supervision import GetTree, TreeNode
 from callboard.web.live.event_stream import EventStream
-from callboard.web.live.sampler import AHEAD, WATCHERS, Sampler
+from callboard.web.live.live_view import history, tick
+from callboard.web.live.sampler import Sampler
 from callboard.webhooks.metrics.snapshot import EndpointSeen, Percentiles, Series, Snapshot
 from support.api import ADMIN, PARENT, Api
 from support.metrics import SINCE_TEXT, unready
@@ -173,6 +175,38 @@ def test_what_cannot_be_learned_is_said_and_the_rest_is_shown(watched):
     assert tick["tree"]["id"] == "callboard"
 
 
+def test_what_a_node_without_figures_has_to_show(watched):
+    """As in its first seconds; and one of an earlier version has fewer columns."""
+    empty = Series(2.0, (), {}, {}, {}, {})
+    young = evolve(snapshot(1), series=empty, latency_s=Percentiles(), levels={}, endpoints=())
+    shown = tick(watched.backend.node, 1.5, None, young, ["why"])
+    assert (shown["at"], shown["version"]) == (1.5, watched.backend.node.version)
+    assert (shown["problems"], shown["tree"], shown["point"]) == (["why"], None, None)
+    assert shown["figures"] == {
+        **dict.fromkeys(("events", "deliveries", "failures", "p50", "p90", "p99")),
+        **dict.fromkeys(("in_flight", "waiting", "hooks")),
+        "circuits": 0,
+    }
+    columns = "events", "deliveries", "failures", "p50", "p90", "p99"
+    assert history(young) == {"at": [], **{name: [] for name in columns}}
+    few = evolve(young, series=evolve(empty, at_unix_s=(1.0,), latency_s={"p50": (0.00125,)}))
+    assert tick(watched.backend.node, 1.5, None, few, ())["point"] == {
+        "at": 1.0,
+        **dict.fromkeys(columns),
+        "p50": 1.25,
+    }
+
+
+def test_the_same_reason_is_said_once(watched):
+    watched.backend.answers[GetFigures] = watched.backend.answers[GetHealth] = NoAnswer("away")
+
+    async def run():
+        [(_, tick)] = await first(Sampler(watched.backend, PERIOD_S).watch(), 1)
+        return tick
+
+    assert asyncio.run(run())["problems"] == ["away"]
+
+
 @pytest.mark.parametrize("answers", ["with an error", "never"])
 def test_health_that_is_not_answered_is_said_and_the_rest_is_shown(watched, answers):
     if answers == "never":
@@ -232,14 +266,36 @@ def test_a_slow_reader_is_dropped_and_the_others_go_on(watched):
         return [frame async for frame in slow]
 
     with capture_logs() as logs:
-        assert 0 < len(asyncio.run(run())) <= AHEAD
+        assert 0 < len(asyncio.run(run())) <= 8
     assert [log["event"] for log in logs] == ["live_reader_dropped"]
+
+
+def test_actors_have_three_seconds_for_a_sample_each_second(watched, monkeypatch):
+    answer_s, pause_s = [], []
+    waiting, sleeping = asyncio.wait_for, asyncio.sleep
+
+    def wait_for(awaited, timeout):
+        answer_s.append(timeout)
+        return waiting(awaited, timeout)
+
+    def sleep(seconds):
+        pause_s.append(seconds)
+        return sleeping(0)
+
+    async def run():
+        monkeypatch.setattr(asyncio, "wait_for", wait_for)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        await first(Sampler(watched.backend).watch(), 3)
+
+    asyncio.run(run())
+    assert set(answer_s) == {3.0}
+    assert 0.5 < pause_s[0] < 1.0
 
 
 def test_there_are_so_many_pages_and_no_more(watched):
     async def run():
         looks = Sampler(watched.backend, PERIOD_S)
-        watchers = [looks.watch() for _ in range(WATCHERS)]
+        watchers = [looks.watch() for _ in range(32)]
         assert None not in watchers
         refused = looks.watch()
         looks.leave(watchers[0])
@@ -265,6 +321,31 @@ def test_a_defect_ends_the_streams_so_that_the_pages_come_again(watched):
     assert [(log["event"], log["log_level"]) for log in logs] == [("live_sampler_failed", "error")]
 
 
+def test_a_host_gets_the_samplers_lines_under_our_name(watched, host_logs):
+    watched.backend.answers[GetFigures] = ZeroDivisionError()
+
+    async def run():
+        return [frame async for frame in Sampler(watched.backend, PERIOD_S).watch()]
+
+    assert asyncio.run(run()) == []
+    assert ("callboard", "live_sampler_failed") in [
+        (r.name, r.getMessage()) for r in host_logs.records
+    ]
+
+
+def test_at_the_end_of_the_server_its_streams_end_and_none_begins(watched):
+    async def run():
+        looks = Sampler(watched.backend, PERIOD_S)
+        watcher = looks.watch()
+        await first(watcher, 1)
+        looks.close()
+        return [frame async for frame in watcher], looks.watch()
+
+    left, later = asyncio.run(run())
+    assert len(left) < 8
+    assert later is None
+
+
 def test_a_reader_that_takes_nothing_is_left():
     closed = []
 
@@ -286,6 +367,24 @@ def test_a_reader_that_takes_nothing_is_left():
 
     asyncio.run(asyncio.wait_for(run(), patient(5)))
     assert closed
+
+
+def test_a_reader_has_ten_seconds_to_take_what_it_is_sent(monkeypatch):
+    limits = []
+
+    async def wait_for(awaited, timeout):
+        limits.append(timeout)
+        await awaited
+
+    async def one():
+        yield b"event: tick\ndata: 1\n\n"
+
+    async def taken(_message):
+        pass
+
+    monkeypatch.setattr(asyncio, "wait_for", wait_for)
+    asyncio.run(EventStream(one()).stream_response(taken))
+    assert limits == [10.0] * 3  # the head, the event and the end
 
 
 @pytest.mark.parametrize(("token", "status"), [(None, 401), ("wrong", 401), ("account", 403)])

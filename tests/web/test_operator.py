@@ -4,9 +4,11 @@ import pytest
 
 from callboard import admin
 from callboard.actors.messages import ReencryptSecrets, RefusedByActor, SecretsReencrypted
+from callboard.adapters.store.protocol import Row
 from callboard.config.settings import ApiSettings, Settings
 from support.api import CHILD, OTHER, PARENT, Api, whole_system
 from support.metrics import unready
+from support.stores import Meddled
 
 HOOKS = "/v2/callboard/hooks"
 DO = "/v2/callboard/maintenance"
@@ -95,12 +97,58 @@ def test_hooks_are_searched_sorted_and_counted(api):
     assert api.data("GET", f"{HOOKS}/count") == {"count": 3, "more": False}
     assert api.data("GET", f"{HOOKS}/count?text=sms")["count"] == 1
     assert api.data("GET", f"{HOOKS}/count?account_id={CHILD}&enabled=false")["count"] == 0
+    api.store.save("webhooks", {"_id": "h", "pvt_type": "webhook", "pvt_account_id": PARENT})
+    names["h"] = ""
+    assert found("sort=name&ascending=true") == ["", "a", "b", "C"]
     for query in ("sort=id", "sort=name&start_key=WzFd"):
         assert api.call("GET", f"{HOOKS}?{query}").status_code == 400
     (shown,) = api.data("GET", f"{HOOKS}?text=sms")
     assert shown["created"] == shown["modified"] > 63_000_000_000
     api.data("PATCH", f"/v2/accounts/{CHILD}/webhooks/{made['C']}", {"paused": True})
     assert api.data("GET", f"{HOOKS}?text=sms")[0]["paused"] is True
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("", 51),
+        ("page_size=9", 10),
+        ("page_size=999", 1000),
+        ("page_size=1000", 1000),
+        ("paginate=false", 1000),
+        (f"account_id={PARENT}", 51),
+        ("event=sms", 1000),
+        ("enabled=true", 1000),
+        ("uri=a", 1000),
+        ("text=a", 1000),
+        ("sort=name", 1000),
+    ],
+)
+def test_a_page_reads_one_row_beyond_it_and_a_search_as_many_as_may_be_at_once(api, query, rows):
+    class Reading(Meddled):
+        def view(self, *place, **options):
+            read.append(options["page_size"])
+            return self._store.view(*place, **options)
+
+    read, api.backend.store = [], Reading(api.store)
+    api.data("GET", f"{HOOKS}?{query}")
+    assert read == [rows]
+
+
+@pytest.mark.parametrize(("count", "status"), [(20_000, 200), (20_001, 400)])
+def test_so_many_hooks_are_sorted_and_no_more(api, count, status):
+    class Many(Meddled):
+        def view(self, *_place, **_options):
+            return iter([Row("h", [PARENT, "h"], {"name": "n"})] * count)
+
+    api.backend.store = Many(api.store)
+    answer = api.call("GET", f"{HOOKS}?sort=name&page_size=1")
+    assert answer.status_code == status
+    if status == 400:
+        message = "there are more than 20000 hooks, which are not sorted"
+        assert answer.json()["data"] == {
+            "sort": {"maximum": {"message": message, "target": 20_000}}
+        }
 
 
 def test_tree_health_figures_and_endpoints_are_shown(api):
@@ -148,6 +196,7 @@ def test_tokens_are_made_listed_and_revoked(api):
     assert api.call("GET", path, token=made["token"]).status_code == 401
     assert api.call("DELETE", f"/v2/callboard/tokens/{made['id']}").status_code == 404
     assert api.call("PUT", "/v2/callboard/tokens", {"name": "x"}).status_code == 400
+    assert api.data("PUT", "/v2/callboard/tokens", {"account_id": OTHER})["name"] == ""
 
 
 def test_a_command_becomes_its_message(api):
@@ -227,12 +276,15 @@ def test_what_a_command_needs(api, command, lacks):
 def test_a_command_goes_on_where_its_page_ended(api):
     page = api.call("POST", f"{DO}/failure_status", {}).json()
     assert page["data"] == {"hooks": [{"account_id": PARENT, "hook_id": "h", "count": 2}]}
+    assert page["page_size"] == 1
     api.call("POST", f"{DO}/failure_status?start_key={page['next_start_key']}", {})
     assert api.backend.asked[-1][1].after == ("a", "b")
     api.backend.answers[ReencryptSecrets] = SecretsReencrypted(3, (), "h9")
     page = api.call("POST", f"{DO}/reencrypt_secrets", {}).json()
     api.call("POST", f"{DO}/reencrypt_secrets?start_key={page['next_start_key']}", {})
     assert api.backend.asked[-1] == ("hook_listener", ReencryptSecrets("h9"))
+    api.call("POST", f"{DO}/reencrypt_secrets?start_key=W10", {})  # An empty list.
+    assert api.backend.asked[-1] == ("hook_listener", ReencryptSecrets(""))
 
 
 @pytest.mark.parametrize(
@@ -245,6 +297,7 @@ def test_a_command_goes_on_where_its_page_ended(api):
         ("clean_up_orphans", {"delte": False}, 400),
         ("clean_up_orphans", {"delete": "no"}, 400),
         ("reset_hook_definition", {"definition": "teapot"}, 400),
+        ("reset-hook-definition", {"definition": "teapot"}, 400),
         ("make_tea", {}, 404),
     ],
 )

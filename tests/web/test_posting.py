@@ -57,6 +57,13 @@ def test_the_same_key_and_body_have_the_same_answer_and_make_no_second_event(api
     assert len(api.backend.published) == 3
 
 
+def test_a_body_is_the_same_in_another_order_of_its_members(api):
+    first = post(api, EVENT | {"payload": {"a": 1, "b": {"c": 2, "d": 3}}})
+    again = post(api, EVENT | {"payload": {"b": {"d": 3, "c": 2}, "a": 1}})
+    assert again.json()["data"] == first.json()["data"]
+    assert len(api.backend.published) == 1
+
+
 @pytest.mark.parametrize("change", [{"name": "order.sent"}, {"payload": {"order": 18}}])
 def test_another_body_with_a_key_is_refused(api, change):
     post(api)
@@ -118,6 +125,11 @@ def test_numbers_that_only_look_alike_are_another_body(api):
     assert post_text(api, '{"n": [{"m": 1.10}]}', "k").status_code == 202
     assert post_text(api, '{"n": [{"m": 1.100}]}', "k").status_code == 422
     assert len(api.backend.published) == 1
+
+
+def test_a_name_has_two_hundred_characters_at_most(api):
+    assert post(api, EVENT | {"name": "a" * 200}, key=None).status_code == 202
+    assert post(api, EVENT | {"name": "a" * 201}, key=None).status_code == 400
 
 
 def test_without_a_key_each_is_an_event(api):
@@ -364,6 +376,12 @@ def test_of_a_list_with_a_fault_nothing_is_published(api, bad, member):
     answer = post(api, [EVENT, EVENT | bad], key=None)
     assert (answer.status_code, list(answer.json()["data"])) == (400, [member])
     assert api.backend.published == []
+
+
+def test_a_list_with_an_event_of_another_account_is_forbidden(api):
+    token = add_token(api.store, OTHER, "shop", 0).text
+    answer = post(api, [EVENT | {"account_id": OTHER}, EVENT], key=None, token=token)
+    assert (answer.status_code, answer.json()["data"]) == (403, {"message": "forbidden"})
 
 
 @pytest.mark.parametrize("data", [[], [1], [EVENT, None], "text", 7, None, {}])

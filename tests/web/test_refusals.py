@@ -38,3 +38,16 @@ def test_refusals_of_very_many_clients_take_little_memory(refusals):
     refusals.log(log)
     ((_event, facts),) = log.lines
     assert (facts["count"], facts["client"], facts["by_client"]) == (5000, "others", 4000)
+
+
+def test_a_thousand_clients_are_told_apart_and_the_others_counted_together(refusals):
+    log = Log()
+    for client in (*range(1000), "0", "x", "y", "z"):
+        refusals.count("busy", str(client))
+    refusals.log(log)
+    refusals.count("slow", "a")
+    refusals.log(log)
+    first = {"count": 1004, "reasons": "busy: 1004", "client": "others", "by_client": 3}
+    second = {"count": 1, "reasons": "slow: 1", "client": "a", "by_client": 1}
+    assert log.lines == [("api_refused", first), ("api_refused", second)]
+    assert refusals.total == 1005

@@ -235,6 +235,16 @@ def test_deliveries_that_wait_are_listed_page_by_page(api, hook):
         assert api.call("GET", f"{hook}/deliveries?start_key={key}").status_code == 400
 
 
+def test_what_waits_of_a_hook_is_asked_for_by_the_hook(api, hook):
+    id = hook.rpartition("/")[2]
+    api.data("GET", f"{hook}/deliveries?text=no%207")
+    asked = [message for _path, message in api.backend.asked]
+    assert asked == [
+        admin.ListWaiting(id, None, (), 50, "no 7"),
+        ListHookQueues(id, PARENT, "no 7"),
+    ]
+
+
 @pytest.mark.parametrize(("digits", "status"), [(1, 200), (16, 200), (17, 400)])
 def test_a_listing_starts_at_a_time_in_milliseconds(api, hook, digits, status):
     api.backend.answers[admin.ListWaiting] = admin.WaitingListed((), 0)
@@ -277,6 +287,19 @@ def test_deliveries_that_wait_are_sent_now(api, hook):
     api.data("PATCH", hook, {"enabled": False})
     refused = api.call("POST", f"{hook}/deliveries/retry")
     assert (refused.status_code, refused.json()["message"]) == (409, "hook_disabled")
+
+
+def test_what_is_not_sent_within_twenty_seconds_is_not_done(api, hook, monkeypatch):
+    clock = [1000.0]
+
+    def sent(_request):
+        clock[0] += 10.0
+        return admin.WaitingRetried(("a",), (), ("1", "2", "b"))
+
+    api.backend.answers[admin.RetryWaiting] = sent
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    done = api.data("POST", f"{hook}/deliveries/retry")
+    assert (done["sent"], done["done"]) == (2, False)
 
 
 @pytest.mark.parametrize(
@@ -467,6 +490,16 @@ def test_a_purged_dead_letter_is_returned_as_deleted(api, path):
     assert (deleted["id"], deleted["reason"]) == ("l1", "bad response code")
     assert deleted["_read_only"] == {"deleted": True}
     assert api.backend.asked[-1][1] == admin.PurgeDeadLetters(("l1",))
+
+
+def test_a_dead_letter_that_is_not_purged_is_answered_with_the_reason(api):
+    api.add_letter("l1")
+    api.backend.answers[admin.PurgeDeadLetters] = admin.DeadLettersPurged((), (("l1", "why"),))
+    answer = api.call("DELETE", f"{LETTERS}/l1")
+    assert (answer.status_code, answer.json()["data"]["cause"]) == (500, "why")
+    acted = api.data("PATCH", LETTERS, {"action": "purge", "ids": ["l1", "l2"]})
+    refused = {"l1": "why", "l2": "there is no such dead letter"}
+    assert acted == {"done": [], "refused": refused}
 
 
 def test_dead_letters_are_shown_retried_and_purged(api):

@@ -59,6 +59,13 @@ def test_memory_is_bounded_and_the_oldest_goes_first():
     assert guard.wait_s("192.0.2.1", TOKEN) == 0
 
 
+def test_ten_thousand_clients_are_remembered():
+    guard = Guard(Clock())
+    for number in range(10_001):
+        guard.wrong(f"10.0.{number // 256}.{number % 256}", TOKEN)
+    assert len(guard) == 10_000
+
+
 def test_one_host_is_one_client_whatever_its_address():
     assert network_of("2001:db8:1:2:3::4") == network_of("2001:db8:1:2:ffff::1")
     assert network_of("2001:db8:1:2::4") != network_of("2001:db8:1:3::4")

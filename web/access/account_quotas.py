@@ -60,10 +60,8 @@ class AccountQuotas:
             return self.known(account_id)
         with self._lock:
             account = self._accounts.pop(account_id, None)
-            if account is None:
-                account = _Account(quotas, now + TTL_S, quotas.events_per_s, now)
-            account.quotas, account.believed_until = quotas, now + TTL_S
-            self._accounts[account_id] = account
+            left, at = (account.events_left, account.at) if account else (quotas.events_per_s, now)
+            self._accounts[account_id] = _Account(quotas, now + TTL_S, left, at)
             while len(self._accounts) > MAX_ACCOUNTS:
                 self._accounts.popitem(last=False)
         return quotas

@@ -201,13 +201,13 @@ def valid_hook(
             except InvalidOption as refused:
                 problems[key] = {"error": {"message": str(refused), "value": document[key]}}
     problems |= shape_problems(document, problems)
-    disables = stored is not None and not is_enabled(document)
-    if stored is not None and disables:
-        changed = {key for key in {*stored, *document} if stored.get(key) != document.get(key)}
+    disabled = None if is_enabled(document) else stored
+    if disabled is not None:
+        changed = {key for key in {*disabled, *document} if disabled.get(key) != document.get(key)}
         problems = {m: found for m, found in problems.items() if m.partition(".")[0] in changed}
     if problems:
         raise invalid(problems)
-    if disables:
+    if disabled is not None:
         return document
     if document["hook"] != ALL:
         _check_modifiers(document, known.get(document["hook"]), sees_all=sees_all)
@@ -289,9 +289,15 @@ def _check_whole(backend: Backend, document: Mapping[str, Any], account_id: str)
     try:
         backend.check_hook(parse_hook(whole, backend.node.known_events | {document["hook"]}))
     except InvalidHook as refused:
-        member = next((key for key in document if refused.reason.startswith(f"{key} ")), "hook")
+        member = refused_member(refused, document)
         message = {"message": refused.reason, "value": document.get(member)}
         raise invalid({member: {"error": message}}) from None
+
+
+def refused_member(refused: InvalidHook, members: Collection[str]) -> str:
+    """The member with which the reason begins; `hook` if it is none of these."""
+    named = refused.reason.replace(":", " ").partition(" ")[0]
+    return named if named in members else "hook"
 
 
 def shown_hook(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,12 +127,13 @@ def run_maintenance(
     command: Annotated[str, Path(description="A command, by Kazoo's name.")],
 ) -> Response:
     """Runs one page; if there is more, the response has `next_start_key`."""
-    known = COMMANDS.get(command.replace("-", "_"))
+    name = command.replace("-", "_")
+    known = COMMANDS.get(name)
     if known is None:
         raise bad_identifier(command)
     data = data_of(request)
     check_members(data, {**known.required, **known.optional})
-    if command == "reset_hook_definition" and "definition" in data:
+    if name == "reset_hook_definition" and "definition" in data:
         ids = {module.id for module in backend.node.modules}
         _checked("definition", data["definition"], lambda value: definition_argument(value, ids))
     arguments = _arguments(known, data)

@@ -11,7 +11,7 @@ from callboard.adapters.repositories.stored_attempts import read_attempts
 from callboard.web.access.callers import AccountAccess, TheAccount, TheBackend
 from callboard.web.access.state import state_of
 from callboard.web.backend import Backend
-from callboard.web.documents.hook_documents import OPTIONS, shape_problems
+from callboard.web.documents.hook_documents import OPTIONS, refused_member, shape_problems
 from callboard.web.documents.schema_check import checked
 from callboard.web.documents.shapes import PREVIEW
 from callboard.web.envelopes.describing import body_of, shows
@@ -101,7 +101,7 @@ def _hook(backend: Backend, account: AccountAccess, data: Mapping[str, Any]) -> 
     try:
         return parse_hook({**identity, **wanted}, backend.node.known_events)
     except InvalidHook as refused:
-        key = next((key for key in given if refused.reason.startswith(f"{key} ")), "hook")
+        key = refused_member(refused, given)
         raise invalid_member(f"hook.{key}", "error", refused.reason, value=given.get(key)) from None
 
 
