@@ -252,14 +252,6 @@ def test_a_token_of_the_envelope_that_is_no_text_is_none(api, token):
     assert api.client.put(path, json=body, params={"auth_token": ADMIN}).status_code == 201
 
 
-def test_whose_token_was_valid_is_known_to_the_admission_of_requests(api, tokens):
-    admission, token = api.app.state.admission, tokens["child"]
-    for valid in (False, True):
-        assert admission.tokens.account_of(token) == (CHILD if valid else None)
-        assert admission.quotas.is_fresh(CHILD) is valid
-        assert api.call("GET", f"/v2/accounts/{CHILD}/webhooks", token=token).status_code == 200
-
-
 def test_half_a_character_is_no_token(api):
     body = json.dumps({"auth_token": "\udcff", "data": HOOK})
     headers = {"content-type": "application/json"}

@@ -7,8 +7,8 @@ import pytest
 import structlog
 from starlette.requests import Request
 
-from callboard.web.access.admission import KnownTokens
-from callboard.web.access.fair_slots import TooManyWait
+from callboard.web.access.admission import KnownTokens, Slot
+from callboard.web.access.fair_slots import FairSlots, TooManyWait
 from callboard.web.access.tokens import Caller
 from callboard.web.errors import ApiError, busy, over_rate
 from support.api import ADMIN, CHILD, PARENT, Api
@@ -186,6 +186,26 @@ def test_a_token_is_believed_for_a_second_and_names_its_account_longer():
     now = 101.0
     assert (tokens.caller_of("t"), tokens.account_of("t")) == (None, PARENT)
     assert (tokens.caller_of("u"), tokens.account_of("u")) == (None, None)
+
+
+def test_a_slot_is_given_back_once():
+    slots = FairSlots(1)
+    assert slots.take_now("a", 1)
+    assert len(slots) == 1
+    slot = Slot(slots, "a")
+    slot.give_back()
+    slot.give_back()
+    assert slots.take_now("b", 1)
+    assert not slots.take_now("c", 1)
+
+
+def test_ten_thousand_tokens_are_remembered_and_then_the_oldest_forgotten():
+    tokens = KnownTokens()
+    for number in range(10_000):
+        tokens.add(str(number), Caller(PARENT))
+    assert tokens.account_of("0") == PARENT
+    tokens.add("x", Caller(PARENT))
+    assert (tokens.account_of("0"), tokens.account_of("1")) == (None, PARENT)
 
 
 def test_ten_thousand_tokens_are_remembered_the_latest():

@@ -80,6 +80,12 @@ def enum(value, *target):
         ("GET", f"{AT}/webhooks/attempts?start_key=odd", None, {"start_key": ODD_KEY}),
         ("GET", f"{AT}/webhooks/deliveries?start_key=odd", None, {"start_key": ODD_KEY}),
         ("GET", f"{ALL}/dead_letters?start_key=odd", None, {"start_key": ODD_KEY}),
+        *(
+            ("GET", f"{path}?start_key=WzFd", None, {"start_key": {"error": OLD_KEY["error"] | {
+                "value": "WzFd"}}})
+            for path in (f"{AT}/webhooks/attempts", f"{AT}/webhooks/deliveries",
+                         f"{ALL}/dead_letters")
+        ),
         ("GET", f"{ALL}/hooks?sort=name&start_key=WzFd", None, {"start_key": {"error": OLD_KEY[
             "error"] | {"value": "WzFd"}}}),
         ("GET", f"{ALL}/hooks?sort=size", None, {"sort": enum("size", *SORTED)}),

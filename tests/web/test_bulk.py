@@ -105,6 +105,11 @@ def test_what_is_no_declaration_is_refused_as_a_whole(api, data, member, words):
     assert sent(api) == []
 
 
+def test_ten_thousand_hooks_are_read_up_to_the_first_that_is_none(api):
+    answer = api.call("POST", BULK, {"hooks": [{}] * 10_000})
+    assert list(answer.json()["data"]["hooks"]) == ["error"]
+
+
 def test_a_hook_of_another_account_is_not_taken(api):
     store(api, "theirs", OTHER)
     api.data("POST", BULK, {"hooks": [hook("x", id="theirs", account=OTHER)]})

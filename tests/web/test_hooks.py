@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from callboard.adapters.repositories.tokens import add_token
 from callboard.config.settings import KazooSettings, ModuleSettings, Settings
 from callboard.webhooks.values.kazoo_names import gregorian_s
 from support.api import ADMIN, CHILD, OTHER, PARENT, Api
@@ -369,6 +370,36 @@ def test_a_long_post_may_carry_another_method_too(api):
     body = json.dumps({"verb": "delete", "auth_token": ADMIN, "data": {"x": "x" * 70_000}})
     answer = api.call("POST", f"{HOOKS}/{id}", content=body, token=None)
     assert answer.json()["data"]["_read_only"] == {"deleted": True}
+
+
+def test_a_document_says_who_saved_it_last_by_which_request(api):
+    own = add_token(api.store, PARENT, "n", 0).text
+    for token, owner in ((ADMIN, None), (own, PARENT)):
+        made = api.call("PUT", HOOKS, HOOK, token=token, headers={"X-Request-ID": "PUT"})
+        id = made.json()["data"]["id"]
+        for method, data in (("PUT", None), ("PATCH", {"name": "m"}), ("DELETE", None)):
+            if method != "PUT":
+                before = api.store.get("webhooks", id)
+                api.store.save("webhooks", before | {"pvt_modified": 5})
+                headers = {"X-Request-ID": method}
+                answer = api.call(method, f"{HOOKS}/{id}", data, token=token, headers=headers)
+                assert answer.json()["revision"] == api.store.get("webhooks", id)["_rev"]
+            stored = api.store.get("webhooks", id)
+            assert (stored["pvt_request_id"], stored["pvt_is_authenticated"]) == (method, True)
+            assert stored.get("pvt_auth_account_id") == owner
+            assert stored["pvt_modified"] > 63_000_000_000
+
+
+def test_a_hook_is_found_by_its_name_and_not_by_what_it_lacks(api):
+    id = api.add_hook(name="Zebra")["id"]
+    bare = {"pvt_type": "webhook", "pvt_account_id": PARENT}
+    api.store.save("webhooks", bare | {"_id": "h"})
+    found = [
+        [hook["id"] for hook in api.data("GET", f"{HOOKS}?text={text}")] for text in ("zebra", "x")
+    ]
+    assert found == [[id], [id]]  # hooks.example.com has an x.
+    api.data("PATCH", f"{HOOKS}/{id}", {"uri": "https://a.org/"})
+    assert api.data("GET", f"{HOOKS}?text=x") == []
 
 
 def test_methods_that_there_are_not(api):

@@ -6,6 +6,7 @@ from callboard import admin
 from callboard.actors.messages import ReencryptSecrets, RefusedByActor, SecretsReencrypted
 from callboard.adapters.store.protocol import Row
 from callboard.config.settings import ApiSettings, Settings
+from callboard.supervision import GetTree
 from support.api import CHILD, OTHER, PARENT, Api, whole_system
 from support.metrics import unready
 from support.stores import Meddled
@@ -153,6 +154,7 @@ def test_so_many_hooks_are_sorted_and_no_more(api, count, status):
 
 def test_tree_health_figures_and_endpoints_are_shown(api):
     assert api.data("GET", "/v2/callboard/tree")["actor"] == "WebhooksSupervisor"
+    assert api.backend.asked == [("", GetTree())]
     health = api.data("GET", "/v2/callboard/health")
     assert health == unready("api is restarting").as_plain()
     assert api.data("GET", "/v2/callboard/figures")["totals"] == {"events": 7}
@@ -169,6 +171,12 @@ def test_a_circuit_is_closed_by_all_deliverers(api):
     path = "/v2/callboard/endpoints/close"
     closed = api.data("POST", path, {"endpoint": "https://a.example"})
     assert closed == {"endpoint": "https://a.example", "closed": 2}
+    close = admin.CloseCircuit("https://a.example")
+    assert api.backend.asked == [
+        ("", GetTree()),
+        ("deliveries/deliverer-1", close),
+        ("deliveries/deliverer-2", close),
+    ]
     assert api.call("POST", path, {"endpoint": "https://b.example"}).status_code == 404
     for wrong in ({}, {"endpoint": 7}, {"endpoint": "https://a.example", "x": 1}):
         assert api.call("POST", path, wrong).status_code == 400
@@ -347,6 +355,20 @@ def test_the_answers_of_publishing(api):
         "event_unroutable",
         {"message": "the message reached no queue"},
     )
+
+
+def test_a_faulty_argument_is_named(api):
+    answer = api.call("PUT", "/v2/callboard/tokens", {"account_id": "a/b"})
+    assert (answer.status_code, list(answer.json()["data"])) == (400, ["account_id"])
+    answer = api.call("POST", f"{DO}/reset_hook_definition", {"definition": "teapot"})
+    assert (answer.status_code, list(answer.json()["data"])) == (400, ["definition"])
+
+
+def test_a_hook_is_found_by_its_name_and_listed_with_its_account(api):
+    api.add_hook(PARENT)
+    made = api.add_hook(CHILD, name="Zebra")
+    (found,) = api.data("GET", f"{HOOKS}?text=zebra")
+    assert (found["id"], found["account_id"]) == (made["id"], CHILD)
 
 
 def test_a_token_is_refused_with_a_member_that_it_has_not(api):

@@ -266,7 +266,7 @@ def test_a_post_that_waits_for_the_broker_keeps_no_other_request_waiting(tmp_pat
 )
 def test_where_events_would_not_be_safe_it_is_said_what_to_set(tmp_path, settings):
     answer = post(Api(tmp_path / "off", settings))
-    assert answer.status_code == 409
+    assert (answer.status_code, answer.json()["message"]) == (409, "events_not_enabled")
     assert "api.events" in answer.json()["data"]["message"]
 
 
@@ -378,6 +378,29 @@ def test_of_a_list_with_a_fault_nothing_is_published(api, bad, member):
     assert api.backend.published == []
 
 
+@pytest.mark.parametrize(
+    ("change", "hops", "rules"),
+    [
+        ({"name": "a b"}, "0", ["pattern"]),
+        ({}, "many", ["pattern"]),
+        ({"payload": {"a": json.loads("[" * 150 + "]" * 150)}}, "0", ["error"]),
+    ],
+)
+def test_the_rule_that_an_event_breaks(api, change, hops, rules):
+    answer = api.call("POST", "/v2/events", EVENT | change, headers={"callboard-hops": hops})
+    assert [list(found) for found in answer.json()["data"].values()] == [rules]
+
+
+def test_the_events_of_a_list_have_one_account(api):
+    answer = post(api, [EVENT, EVENT | {"account_id": OTHER}], key=None)
+    message = {"message": "the events of a list must have one account"}
+    assert (answer.status_code, answer.json()["data"]) == (400, {"data": {"error": message}})
+
+
+def test_many_brackets_are_no_depth(api):
+    assert post(api, EVENT | {"payload": {"a": [[]] * 200}}, key=None).status_code == 202
+
+
 def test_a_list_with_an_event_of_another_account_is_forbidden(api):
     token = add_token(api.store, OTHER, "shop", 0).text
     answer = post(api, [EVENT | {"account_id": OTHER}, EVENT], key=None, token=token)
@@ -388,7 +411,10 @@ def test_a_list_with_an_event_of_another_account_is_forbidden(api):
 def test_what_is_neither_an_event_nor_a_list_of_events_is_refused(api, data):
     body = {"data": data}
     headers = {"X-Auth-Token": api.backend.admin_token}
-    assert api.client.post("/v2/events", json=body, headers=headers).status_code == 400
+    answer = api.client.post("/v2/events", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["message"]) == (400, "parse_error")
+    told = 'the body must be {"data": {…}}, with an event or a list of events'
+    assert answer.json()["data"] == {"message": told}
     assert api.backend.published == []
 
 
@@ -396,7 +422,11 @@ def test_what_is_neither_an_event_nor_a_list_of_events_is_refused(api, data):
 def test_a_list_has_a_thousand_events_at_most(tmp_path, count, status):
     few = {"name": "a", "account_id": PARENT, "payload": {}}
     api = Api(tmp_path, WITH_EVENTS)
-    assert post(api, [few] * count, key=None).status_code == status
+    answer = post(api, [few] * count, key=None)
+    assert answer.status_code == status
+    if status == 400:
+        rule = {"maxItems": {"message": "1000 are taken at a time", "target": 1000}}
+        assert answer.json()["data"] == {"data": rule}
     assert len(api.backend.published) == (count if status == 202 else 0)
 
 

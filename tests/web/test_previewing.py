@@ -99,6 +99,11 @@ def test_facts_of_the_event_and_its_headers_can_be_given(api):
     assert found["body"].split() == ["[", '"e",', '"k",', '"m",', '"channel_create",', "1", "]"]
 
 
+def test_without_facts_of_the_event_they_are_empty(api):
+    found = previewed(api, {"transform": "_event.[exchange, routing_key]"}, payload={})
+    assert found["body"].split() == ["[", '"",', '""', "]"]
+
+
 def test_numbers_keep_their_spelling(api):
     body = b'{"data": {"hook": {"transform": "[price]"}, "payload": {"price": 1.10}}}'
     headers = {"Content-Type": "application/json", "X-Auth-Token": ADMIN}
@@ -193,7 +198,10 @@ def test_a_payload_that_is_nested_too_deep_is_refused(api):
     deep = 1
     for _level in range(99):
         deep = {"a": deep}
-    assert "too deep" in str(problems(api.call("POST", PREVIEW, {"payload": deep}))["payload"])
+    found = problems(api.call("POST", PREVIEW, {"payload": deep}))
+    assert found == {"payload": {"error": {"message": "is nested too deep"}}}
+    found = problems(api.call("POST", PREVIEW, {"hook": {"hook": "teapot"}}))
+    assert list(found["hook.hook"]) == ["error"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])

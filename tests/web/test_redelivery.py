@@ -161,6 +161,16 @@ def test_one_account_has_one_replay_at_a_time(api, held):
     assert api.call("PUT", other, {}).status_code == 202
 
 
+def test_no_other_account_stops_a_replay(api, held, hook):
+    run = f"{hook}/replay/{api.data('PUT', f'{hook}/replay', {'rate': 10_000})['id']}"
+    theirs = run.replace(PARENT, CHILD)
+    assert api.call("DELETE", theirs).status_code == 404
+    assert api.call("PUT", f"{hook}x/replay", {}).status_code == 404
+    held.set()
+    wait_until(lambda: api.data("GET", run)["state"] != "running", "end", 30)
+    assert api.data("GET", run)["state"] == "done"
+
+
 def test_hooks_have_replays_of_the_same_name(api):
     api.backend.answers[admin.ListAttempts] = admin.AttemptsListed(tuple(attempts(2)))
     hooks = [f"{HOOKS}/{api.add_hook()['id']}" for _ in range(2)]
@@ -243,6 +253,11 @@ def test_what_waits_of_a_hook_is_asked_for_by_the_hook(api, hook):
         admin.ListWaiting(id, None, (), 50, "no 7"),
         ListHookQueues(id, PARENT, "no 7"),
     ]
+    waiting = tuple(map(one_that_waits, range(3)))
+    api.backend.answers[admin.ListWaiting] = admin.WaitingListed(waiting, 8, ("3", "d2"))
+    assert len(api.data("GET", f"{hook}/deliveries?page_size=3")["deliveries"]) == 3
+    asked = [message for _path, message in api.backend.asked[2:]]
+    assert asked == [admin.ListWaiting(id, None, (), 3, ""), ListHookQueues(id, PARENT, "")]
 
 
 @pytest.mark.parametrize(("digits", "status"), [(1, 200), (16, 200), (17, 400)])
@@ -354,6 +369,11 @@ def test_a_test_tells_what_came_of_it(api, hook):
     assert (tested["status"], tested["succeeded"], tested["method"]) == (200, True, "POST")
     api.backend.answers[admin.TestHook] = NoAnswer("redelivery is being restarted")
     assert api.call("PUT", f"{hook}/test").status_code == 503
+
+
+@pytest.mark.parametrize(("end", "status"), [(1, 201), (31_622_400, 201), (31_622_401, 400)])
+def test_other_secrets_end_within_a_leap_year(api, hook, end, status):
+    assert api.call("PUT", f"{hook}/secrets", {"expires_in": end}).status_code == status
 
 
 def test_a_new_secret_is_shown_once_and_is_the_one_that_signs(api, hook):
