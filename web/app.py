@@ -187,7 +187,6 @@ def create_app(
             allow_headers=[
                 "X-Auth-Token",
                 "Authorization",
-                "Content-Type",
                 "If-Match",
                 "Idempotency-Key",
             ],

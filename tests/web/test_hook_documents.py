@@ -1,5 +1,7 @@
 """Documents of hooks: what a client may save, and what it is shown (cb_webhooks)."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from callboard.adapters.repositories.definitions import Definition
@@ -330,4 +332,7 @@ def test_a_kind_of_event_is_shown_and_to_admins_with_all_that_selects(sees_all):
         },
     }
     plain = Definition("n", "N", "d")
+    module = SimpleNamespace(schema={"required": ["a"]}, samples=[{"a": 1}])
+    shown = shown_definition(plain, module, sees_all=sees_all)
+    assert (shown["schema"], shown["samples"]) == ({"required": ["a"]}, [{"a": 1}])
     assert shown_definition(plain, sees_all=sees_all).keys() == {"id", "name", "description"}

@@ -143,6 +143,21 @@ def test_an_id_of_a_request_has_128_bits_in_hexadecimal_digits():
     assert len({new_id() for _id in range(100)}) == 100
 
 
+def test_a_message_without_a_part_of_the_body_has_none():
+    bodies = []
+    coming = iter(({"type": "http.request", "more_body": True}, chunk(b"{"), {"body": b"}"}))
+
+    async def app(scope, _receive, _send):
+        bodies.append(scope["callboard"].body)
+
+    async def receive():
+        return next(coming)
+
+    scope = {"type": "http", "method": "PUT", "path": "/v2", "headers": []}
+    asyncio.run(EnvelopeMiddleware(app, node_facts(Settings()), 2)(scope, receive, None))
+    assert bodies == [b"{}"]
+
+
 def head_of(app):
     """The messages of the response to HEAD."""
 
