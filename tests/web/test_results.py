@@ -101,6 +101,17 @@ def test_each_waits_no_longer_than_its_own_limit():
     running(talk)
 
 
+def test_a_request_after_one_that_was_answered_has_a_limit_too():
+    async def talk():
+        results, answered = Results(0.05), Future()
+        answered.set_result("yes")
+        assert await results.of(answered) == "yes"
+        with pytest.raises(TimeoutError):
+            await results.of(Future())
+
+    running(talk)
+
+
 def test_errors_are_raised_and_who_stops_waiting_cancels():
     async def talk():
         results, refused, left = Results(30), Future(), Future()

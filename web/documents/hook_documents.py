@@ -187,7 +187,7 @@ def valid_hook(
     known = known_definitions(backend)
     document, problems = checked(data, hook_schema(sorted({*known, ALL})))
     uri = document.get("uri")
-    if isinstance(uri, str) and "uri" not in problems:
+    if isinstance(uri, str):
         blacklist = as_object(
             as_object(setting(backend, "kazoo_web", "client", {})).get("blacklist")
         )
