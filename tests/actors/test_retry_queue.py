@@ -364,6 +364,17 @@ def test_the_queue_of_a_hook_that_is_ordered_no_more_is_removed_once_it_is_empty
     assert broker.declared == []
 
 
+@pytest.mark.logs("broker_down")
+def test_queues_of_hooks_are_counted_while_the_broker_is_there(retry_queue):
+    broker = with_queue(retry_queue)
+    broker.declared.clear()
+    retry_queue._ask_depths()
+    assert broker.declared == [OF_HOOK]
+    retry_queue.on_broker(ConnectionDown("closed", 1.0))
+    retry_queue._ask_depths()
+    assert broker.declared == [OF_HOOK]
+
+
 @pytest.mark.parametrize(
     ("document", "is_deleted"),
     [(None, True), ({"pvt_deleted": True}, True), ({"ordered": False}, False)],

@@ -207,6 +207,11 @@ def test_the_url_of_a_hook_of_kazoo_is_subject_to_kazoos_rules_until_it_changes(
     assert api.data("PATCH", f"{HOOKS}/h", {"name": "other"})["name"] == "other"
     refused = problems(api.call("PATCH", f"{HOOKS}/h", {"uri": "http://127.0.0.1:22/b"}))
     assert list(refused) == ["uri"]
+    refused = problems(api.call("PUT", HOOKS, HOOK | {"uri": "http://127.0.0.1:22/a"}))
+    assert list(refused) == ["uri"]
+    api.store.save("webhooks", HOOK | of_kazoo | {"_id": "i", "pvt_endpoint_checked": True})
+    refused = problems(api.call("PATCH", f"{HOOKS}/i", {"name": "other"}))
+    assert list(refused) == ["uri"]
     api.store.close()
 
 
