@@ -111,7 +111,7 @@ def test_a_copy_for_another_thread_is_a_transport_of_the_same_kind(ends, admin):
     (a,) = ends(1)
     copy = a.transport.external_transport_clone()
     with closing(copy):
-        assert type(copy) is stream_transport.StreamTransport
+        assert type(copy) is type(a.transport)
         assert copy.myAddress != a.address
         assert copy._adminAddr == a.transport._adminAddr
         assert copy.txOnly is False
