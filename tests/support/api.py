@@ -55,6 +55,14 @@ CHILD = "2222222222222222222222222222bbbb"
 OTHER = "3333333333333333333333333333cccc"
 
 
+def problems(answer):
+    """What a request with wrong members was refused for, by the member's path."""
+    assert answer.status_code == 400, answer.text
+    body = answer.json()
+    assert (body["status"], body["error"], body["message"]) == ("error", "400", "validation error")
+    return body["data"]
+
+
 class StubBackend:
     """A real store, and stubs for actors that return the responses that the test defines.
 

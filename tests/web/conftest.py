@@ -2,6 +2,7 @@ import pytest
 import structlog
 
 from support.api import Api
+from support.stores import Meddled
 
 
 @pytest.fixture
@@ -9,6 +10,19 @@ def api(tmp_path):
     api = Api(tmp_path)
     yield api
     api.store.close()
+
+
+@pytest.fixture
+def rows_read(api):
+    """How many rows each view of the store was asked for."""
+
+    class Reading(Meddled):
+        def view(self, *place, **options):
+            rows.append(options["page_size"])
+            return self._store.view(*place, **options)
+
+    rows, api.backend.store = [], Reading(api.store)
+    return rows
 
 
 @pytest.fixture

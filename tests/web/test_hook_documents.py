@@ -13,17 +13,10 @@ from callboard.web.documents.hook_documents import (
     shown_definition,
     shown_hook,
 )
-from support.api import PARENT, Api
+from support.api import PARENT, Api, problems
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
-
-
-def problems(answer):
-    assert answer.status_code == 400, answer.text
-    body = answer.json()
-    assert (body["status"], body["error"], body["message"]) == ("error", "400", "validation error")
-    return body["data"]
 
 
 def test_what_is_missing_or_wrong_is_all_named(api):

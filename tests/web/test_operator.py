@@ -125,15 +125,11 @@ def test_hooks_are_searched_sorted_and_counted(api):
         ("sort=name", 1000),
     ],
 )
-def test_a_page_reads_one_row_beyond_it_and_a_search_as_many_as_may_be_at_once(api, query, rows):
-    class Reading(Meddled):
-        def view(self, *place, **options):
-            read.append(options["page_size"])
-            return self._store.view(*place, **options)
-
-    read, api.backend.store = [], Reading(api.store)
+def test_a_page_reads_one_row_beyond_it_and_a_search_as_many_as_may_be_at_once(
+    api, rows_read, query, rows
+):
     api.data("GET", f"{HOOKS}?{query}")
-    assert read == [rows]
+    assert rows_read == [rows]
 
 
 @pytest.mark.parametrize(("count", "status"), [(20_000, 200), (20_001, 400)])

@@ -3,18 +3,12 @@
 import pytest
 
 from callboard.config.settings import ModuleSettings, Settings
-from support.api import ADMIN, CHILD, PARENT, Api
+from support.api import ADMIN, CHILD, PARENT, Api, problems
 
 HOOKS = f"/v2/accounts/{PARENT}/webhooks"
 PREVIEW = f"{HOOKS}/preview"
 HOOK = {"name": "n", "uri": "https://hooks.example.com/a", "hook": "channel_create"}
 ORDER = {"order": 7, "customer": {"country": "DE"}}
-
-
-def problems(answer):
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["message"] == "validation error"
-    return answer.json()["data"]
 
 
 def previewed(api, hook=None, **event):

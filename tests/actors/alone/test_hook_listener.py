@@ -659,13 +659,19 @@ def test_a_missed_change_flushes_the_failures_of_its_hook(hooks):
     assert cache.take(FlushFailures) == [FlushFailures("a", "h0001")]
 
 
-def test_readers_drop_changed_documents_that_are_no_hooks(hooks):
-    """Hooks, which change by the thousand, are in no reader's directory."""
+def loaded_reader(hooks):
+    """A reader of the configuration, once all hooks are loaded."""
     reader = hooks.world.peer(DISABLER)
     hooks.start()
     hooks.world.tell_peers(hooks.actor, hooks.table, reader)
     hooks.load_all()
     reader.take(ConfigurationChanged)
+    return reader
+
+
+def test_readers_drop_changed_documents_that_are_no_hooks(hooks):
+    """Hooks, which change by the thousand, are in no reader's directory."""
+    reader = loaded_reader(hooks)
     for database, id in (("webhooks", "h1"), ("system_config", "webhooks")):
         key, body = document_change("doc_edited", database, {"_id": id}, "another")
         hooks.broker.publish("configuration", key, json.dumps(body).encode(), Properties())
@@ -715,11 +721,7 @@ def test_a_disabled_hook_is_announced_as_an_edited_document(hooks):
 
 
 def test_a_message_about_no_document_concerns_no_reader(hooks):
-    reader = hooks.world.peer(DISABLER)
-    hooks.start()
-    hooks.world.tell_peers(hooks.actor, hooks.table, reader)
-    hooks.load_all()
-    reader.take(ConfigurationChanged)
+    reader = loaded_reader(hooks)
     key, body = document_change("doc_edited", "system_config", {"_id": "x"}, "another")
     del body["ID"], body["Database"]
     hooks.broker.publish("configuration", key, json.dumps(body).encode(), Properties())

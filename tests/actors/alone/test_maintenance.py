@@ -207,11 +207,16 @@ def test_what_makes_no_sense_is_refused(it, request_, word):
     assert it.table.received == it.cache.received == []
 
 
-def test_the_next_account_with_deleted_orphans_waits(it):
-    it.store.ensure_database("webhooks")
+def save_orphans(store):
+    """A hook in each of two accounts that there are not."""
+    store.ensure_database("webhooks")
     for account in ("a1" * 16, "b2" * 16):
         hook = {"_id": account, "pvt_type": "webhook", "pvt_account_id": account, "enabled": True}
-        it.store.save("webhooks", hook)
+        store.save("webhooks", hook)
+
+
+def test_the_next_account_with_deleted_orphans_waits(it):
+    save_orphans(it.store)
     (first,) = it.ask(admin.CleanUpOrphans(delete=True, ref="1"))
     assert first.more is not None
     assert it.ask(admin.CleanUpOrphans(first.more, delete=True, ref="2")) == []
@@ -222,10 +227,7 @@ def test_the_next_account_with_deleted_orphans_waits(it):
 
 
 def test_only_orphans_that_were_deleted_make_the_next_account_wait(it):
-    it.store.ensure_database("webhooks")
-    for account in ("a1" * 16, "b2" * 16):
-        hook = {"_id": account, "pvt_type": "webhook", "pvt_account_id": account, "enabled": True}
-        it.store.save("webhooks", hook)
+    save_orphans(it.store)
     (shown,) = it.ask(admin.CleanUpOrphans(delete=False, ref="1"))
     assert len(shown.accounts) == 2
     (deleted,) = it.ask(admin.CleanUpOrphans(delete=True, ref="2"))
